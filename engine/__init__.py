@@ -1,0 +1,1 @@
+"""The runtime: specs, backends, pre/post-processing, the pipeline. Never imports torch."""

@@ -1,0 +1,1 @@
+"""Pre- and post-processing steps: CPU twins (`cpu`) and the CUDA kernels they define."""

@@ -1,0 +1,34 @@
+"""Find golden files: the full set beside the checkout, else the free part in `tests/golden`."""
+
+import importlib.util
+import os
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+FULL = Path(os.environ.get("FUW_GOLDEN", HERE.parent.parent / "shared" / "golden"))
+FREE = HERE / "golden"
+
+
+def golden(path: str) -> Path:
+    """The golden file or folder `path`, for example "pose/openpose.npz"; skips where it is not there."""
+    for root in (FULL, FREE):
+        if (root / path).exists():
+            return root / path
+    pytest.skip(f"golden {path} is not at hand: it is made from a photo and may not be shipped "
+                f"(set FUW_GOLDEN to a folder that has it)")
+
+
+def _tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"golden_{name}", FREE / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+fill = _tool("fill")
+inputs = _tool("inputs")
+compare = _tool("compare")
