@@ -8,7 +8,9 @@ from torch import nn
 from fuw.engine.networks import network
 
 
-def build(name: str, width: float = 1.0, *, variant: str | None = None, **options: Any) -> nn.Module:
+def build(
+    name: str, width: float = 1.0, *, variant: str | None = None, **options: Any
+) -> nn.Module:
     """Build a network in eval mode, with untrained parameters.
 
     Args:
