@@ -54,3 +54,9 @@ class StoreError(FuwError):
     """An engine cache that cannot be read, written or locked."""
 
     exit_code = 9
+
+
+class OutputError(FuwError):
+    """A result that could not be written: no room, no right, or no format for that name."""
+
+    exit_code = 10
