@@ -1,0 +1,134 @@
+"""Runtimes behind one small protocol: open, run, close. Inputs are checked once, here, in front."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+
+from fuw.engine.arrays import F32
+from fuw.engine.errors import BackendError
+from fuw.engine.spec import NetSpec
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network file as a backend opens it.
+
+    Attributes:
+        spec: what the network is.
+        variant: which width and size of it the file holds.
+        path: the ONNX file.
+        precision: "fp32", "fp16" or "bf16": what the backend is to compute in.
+        sizes: a number for every axis word of the spec.
+        batch: samples per run.
+        origin: where the weights come from, in words, for example "starter".
+    """
+
+    spec: NetSpec
+    variant: str
+    path: Path
+    precision: str
+    sizes: Mapping[str, int]
+    batch: int = 1
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """How a backend opens a model.
+
+    Attributes:
+        threads: CPU threads of one run; 0 leaves it to the runtime (all cores).
+        device: "cpu", "cuda:0", ...
+        cache: folder for what the runtime compiles, or None to compile anew.
+    """
+
+    threads: int = 0
+    device: str = "cpu"
+    cache: Path | None = None
+
+
+class Session(Protocol):
+    """A network opened in one runtime. `run` may be called from several threads."""
+
+    def run(self, feeds: Mapping[str, F32]) -> list[F32]:
+        """Outputs in the order of the spec; each belongs to the caller."""
+
+    def close(self) -> None:
+        """Give up the runtime's memory."""
+
+
+class Backend(Protocol):
+    """One runtime on one kind of device."""
+
+    name: str
+
+    def open(self, model: Model, options: OpenOptions) -> Session:
+        """Load `model`; raises BackendError with the cause and the mend."""
+
+
+class Network:
+    """A callable network: `outputs = network(x, seg, seg_div, misalign)`, opened at first use."""
+
+    def __init__(self, model: Model, backend: Backend, options: OpenOptions) -> None:
+        self.model, self.backend, self.options = model, backend, options
+        self._session: Session | None = None
+        self._lock = threading.Lock()
+        batch = model.batch
+        self._shapes = [t.shape(model.sizes, batch) for t in model.spec.inputs]
+
+    def open(self) -> Session:
+        """Open now instead of at the first call."""
+        with self._lock:
+            if self._session is None:
+                self._session = self.backend.open(self.model, self.options)
+            return self._session
+
+    def __call__(self, *inputs: F32) -> list[F32]:
+        """Run once.
+
+        Args:
+            inputs: float32 arrays in the order of the spec, of exactly its shapes.
+
+        Raises:
+            BackendError: wrong number, dtype or shape of inputs, or the runtime failed.
+        """
+        session = self.open()
+        return session.run(self._checked(inputs))
+
+    def close(self) -> None:
+        """Give up the runtime's memory; a later call opens the network again."""
+        with self._lock:
+            session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def __enter__(self) -> Network:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+    def _checked(self, inputs: tuple[F32, ...]) -> dict[str, F32]:
+        spec = self.model.spec
+        if len(inputs) != len(spec.inputs):
+            raise BackendError(
+                f"{spec.name}: received {len(inputs)} inputs; expected {len(spec.inputs)}: "
+                + ", ".join(t.name for t in spec.inputs)
+            )
+        feeds = {}
+        for tensor, shape, value in zip(spec.inputs, self._shapes, inputs, strict=True):
+            if value.dtype != np.float32 or value.shape != shape:
+                raise BackendError(
+                    f"{spec.name}: input {tensor.name} is {value.dtype} {value.shape}; "
+                    f"expected float32 {shape}"
+                )
+            feeds[tensor.name] = np.ascontiguousarray(value)
+        return feeds

@@ -1,0 +1,126 @@
+"""Which network files there are: the manifest beside them, and how a run finds what it needs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fuw.engine.backend import Model
+from fuw.engine.errors import CheckpointError
+from fuw.engine.networks import network
+from fuw.engine.spec import NetSpec
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One exported network file.
+
+    Attributes:
+        file: name beside the manifest.
+        network, variant, precision: what it holds.
+        sizes: a number for every axis word of the spec.
+        spec: `NetSpec.hash(variant)` at the time of export.
+        origin: where the weights come from, in words ("starter", a checkpoint's file name).
+        sha256: of the file.
+        checkpoint: SHA-256 of the checkpoint it came from, "" for the starter weights.
+        extra: what the export measured and chose, for example {"form": "sparse"}.
+    """
+
+    file: str
+    network: str
+    variant: str
+    precision: str
+    sizes: Mapping[str, int]
+    spec: str
+    origin: str
+    sha256: str
+    batch: int = 1
+    checkpoint: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def file_name(spec: NetSpec, precision: str, sizes: Mapping[str, int], batch: int = 1) -> str:
+    """The file name of an export, for example "alias-512x384.fp16.onnx" or "gmm.fp32.onnx"."""
+    default = spec.variants["official"].sizes
+    size = f"-{sizes['height']}x{sizes['width']}" if spec.sized and (
+        sizes["height"], sizes["width"]) != (default["height"], default["width"]) else ""
+    many = f"-b{batch}" if batch > 1 else ""
+    return f"{spec.name}{size}{many}.{precision}.onnx"
+
+
+def read_manifest(folder: Path) -> list[Entry]:
+    """Entries of `folder`'s manifest; raises CheckpointError where there is none or it is broken."""
+    path = folder / MANIFEST
+    try:
+        data = json.loads(path.read_text())
+        if data["format"] != FORMAT:
+            raise CheckpointError(
+                f"{path} was written by another version of fuw; export again: fuw-export --force"
+            )
+        return [Entry(**row) for row in data["networks"]]
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"there is no {MANIFEST} in {folder}: nothing was exported there yet; run "
+            f"fuw-export --weights {folder}"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error}); export again: fuw-export --force"
+        ) from error
+
+
+def write_manifest(folder: Path, entries: list[Entry]) -> None:
+    """Write the manifest beside the files, whole or not at all."""
+    rows = [asdict(e) for e in sorted(entries, key=lambda e: e.file)]
+    beside = folder / f".{MANIFEST}.{os.getpid()}"
+    beside.write_text(json.dumps({"format": FORMAT, "networks": rows}, indent=1) + "\n")
+    beside.replace(folder / MANIFEST)
+
+
+def folder_of(weights: str | Path) -> Path:
+    """The folder with the manifest: "starter" is inside the package; DIR may hold it in DIR/onnx."""
+    if str(weights) == "starter":
+        return Path(str(files("fuw.models") / "starter"))
+    folder = Path(weights)
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"there is no folder {folder} with exported networks; pass --weights starter, or a "
+            "folder that fuw-export wrote"
+        )
+    return folder / "onnx" if (folder / "onnx" / MANIFEST).exists() else folder
+
+
+def find_models(weights: str | Path, precision: str, size: tuple[int, int],
+                batch: int = 1) -> dict[str, Model]:
+    """Models of `weights` that fit, by network name; what is missing is told when it is needed.
+
+    Args:
+        weights: "starter" or a folder written by fuw-export.
+        precision: what the backend computes in; a CPU takes the fp32 file for bf16 too.
+        size: (height, width) of the picture.
+    """
+    folder = folder_of(weights)
+    found: dict[str, Model] = {}
+    for entry in read_manifest(folder):
+        spec = network(entry.network)
+        sizes = dict(entry.sizes)
+        fits = entry.batch == batch and entry.precision == precision and (
+            not spec.sized or (sizes["height"], sizes["width"]) == size)
+        if not fits:
+            continue
+        if entry.spec != spec.hash(entry.variant):
+            raise CheckpointError(
+                f"{folder / entry.file}: the description of {spec.name} has changed since it was "
+                "exported; run fuw-export --force"
+            )
+        found[spec.name] = Model(spec, entry.variant, folder / entry.file, precision, sizes,
+                                 batch, entry.origin)
+    return found
