@@ -78,7 +78,8 @@ class ResidualU(nn.Module):
             skip = skips.pop()
             x = x if x.shape[2:] == skip.shape[2:] else _resize(x, skip)
             x = self.get_submodule(f"rebnconv{level}d")(torch.cat([x, skip], 1))
-        return x + residual
+        y: Tensor = x + residual
+        return y
 
 
 HEIGHTS = (7, 6, 5, 4, 4, 4)  # levels of the U in stages 1..6; the last two are dilated
