@@ -57,7 +57,7 @@ def file_name(spec: NetSpec, precision: str, sizes: Mapping[str, int], batch: in
 
 
 def read_manifest(folder: Path) -> list[Entry]:
-    """Entries of `folder`'s manifest; raises CheckpointError where there is none or it is broken."""
+    """Entries of `folder`'s manifest; raises CheckpointError where it is missing or broken."""
     path = folder / MANIFEST
     try:
         data = json.loads(path.read_text())
@@ -86,7 +86,7 @@ def write_manifest(folder: Path, entries: list[Entry]) -> None:
 
 
 def folder_of(weights: str | Path) -> Path:
-    """The folder with the manifest: "starter" is inside the package; DIR may hold it in DIR/onnx."""
+    """The folder with the manifest: "starter" is in the package; DIR may hold it in DIR/onnx."""
     if str(weights) == "starter":
         return Path(str(files("fuw.models") / "starter"))
     folder = Path(weights)
