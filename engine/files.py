@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 from typing import BinaryIO
 
 from fuw.engine.errors import FuwError, InputError, OutputError
@@ -53,9 +54,9 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     Folders on the way are made. Whatever goes wrong, Ctrl-C included, the temporary file is
     removed and an older `path` stays as it was; OutputError if the system refused.
-    A process that was killed leaves a `.NAME.PID.part`, which `sweep` takes away.
+    A process that was killed leaves a `.NAME.THREAD.PID.part`, which `sweep` takes away.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{get_ident()}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as handle:
@@ -103,6 +104,8 @@ def _remove(part: Path) -> None:
 
 
 def _alive(pid: int) -> bool:
+    if os.name == "nt":  # there, signal 0 is Ctrl-C
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
