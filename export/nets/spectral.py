@@ -17,7 +17,7 @@ class SpectralConv2d(nn.Module):
     In training u and v move by one power iteration per forward; in eval mode they stay as stored.
     """
 
-    bias: nn.Parameter | None
+    bias: torch.Tensor | None
     weight_u: torch.Tensor
     weight_v: torch.Tensor
 
@@ -25,7 +25,7 @@ class SpectralConv2d(nn.Module):
         super().__init__()
         plain = nn.Conv2d(inputs, outputs, kernel, bias=bias)
         self.padding = kernel // 2
-        self.register_parameter("bias", nn.Parameter(plain.bias) if bias else None)
+        self.bias = plain.bias
         self.weight_orig = plain.weight
         rows = plain.weight.detach().flatten(1)
         self.register_buffer("weight_u", F.normalize(torch.randn(outputs), dim=0, eps=EPS))
