@@ -1,0 +1,153 @@
+"""Command lines: parse, call one function, print. Results go to stdout, the log to stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fuw import __version__
+from fuw.engine.errors import FuwError
+
+PATH = click.Path(path_type=Path)
+EXIT_CODES = """\b
+Exit codes: 0 done; 1 other; 2 wrong command line; 3 unusable input; 4 nobody in the picture;
+5 weights; 6 backend or device; 7 export not proved; 8 download; 9 cache; 10 output not written;
+11 some pairs failed; 130 interrupted."""
+
+
+def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Print a FuwError as one line and exit with its code; Ctrl-C exits with 130."""
+
+    @wraps(command)
+    def run_guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except FuwError as error:
+            click.echo(f"fuw: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("fuw: interrupted; nothing half-written is left", err=True)
+            sys.exit(130)
+
+    return run_guarded
+
+
+def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of `Fitter.open`, the same on every command that opens one."""
+    for option in reversed((
+        click.option("--weights", default="starter", show_default=True,
+                     help="'starter', or a folder that fuw-export wrote."),
+        click.option("--fill", type=click.Choice(["starter"]), default=None,
+                     help="Fill networks that the weights lack from these."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda:0 ..."),
+        click.option("--backend", default="auto", show_default=True,
+                     help="auto, openvino, ort-cpu."),
+        click.option("--precision", default="auto", show_default=True,
+                     help="auto, fp32, bf16."),
+        click.option("--threads", default=0, help="CPU threads of a network; 0 means all cores."),
+        click.option("--mask-net", default="auto", show_default=True,
+                     help="auto, u2net, u2netp, tracer_b7."),
+        click.option("--size", default="1024x768", show_default=True, help="Picture, HxW."),
+        click.option("--cache", type=PATH, default=None, help="Folder for compiled engines."),
+    )):
+        command = option(command)
+    return command
+
+
+def open_options(values: dict[str, Any]) -> dict[str, Any]:
+    """Take the options of `engine_options` out of a command's values, in `Options`' types."""
+    names = ("weights", "fill", "device", "backend", "precision", "threads", "mask_net", "cache")
+    chosen = {name: values.pop(name) for name in names}
+    chosen["fill"] = chosen["fill"] or ""
+    height, _, width = values.pop("size").partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise click.BadParameter("write the size as HEIGHTxWIDTH, for example 1024x768")
+    return {**chosen, "size": (int(height), int(width))}
+
+
+def stage_line(quiet: bool) -> Callable[[str, float], None] | None:
+    """A line per stage with its milliseconds, on stderr."""
+    return None if quiet else lambda stage, ms: click.echo(f"  {stage:<10} {ms:8.1f} ms", err=True)
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("person", type=PATH, required=False)
+@click.argument("cloth", type=PATH, required=False)
+@click.option("-o", "--out", type=PATH, help="Picture to write (.jpg, .png, .webp), or the "
+              "folder of --pairs. Default: PERSON_CLOTH.jpg here.")
+@click.option("--parts", type=PATH, help="Folder for every intermediate, official formats.")
+@click.option("--sheet", type=PATH, help="Contact sheet of all stages.")
+@click.option("--json", "report", type=PATH, help="Report: timings, warnings, weights' origins.")
+@click.option("--paste-back", is_flag=True, help="Put the region back into the original photo.")
+@click.option("--pose", type=PATH, help="OpenPose JSON, pixels of the person photo.")
+@click.option("--parse", type=PATH, help="Parse map PNG, ids 0..19, size of the person photo.")
+@click.option("--parse-labels", type=click.Choice(["viton", "lip"]), default="viton",
+              show_default=True, help="What id 10 of --parse means: neck, or jumpsuit.")
+@click.option("--mask", type=PATH, help="Garment mask, size of the garment photo.")
+@click.option("--pairs", type=PATH, help="Text file of person/garment names; needs --data.")
+@click.option("--data", type=PATH, help="VITON-HD folder.")
+@click.option("--seed", default=0, show_default=True, help="Noise of the seg generator.")
+@click.option("-q", "--quiet", is_flag=True, help="No stage lines.")
+@engine_options
+@click.version_option(__version__)
+@guarded
+def run(person: Path | None, cloth: Path | None, pairs: Path | None, data: Path | None,
+        quiet: bool, **values: Any) -> None:
+    """Dress PERSON (a photo) in CLOTH (a photo of a garment).
+
+    \b
+    fuw-run person.jpg cloth.jpg
+    fuw-run person.jpg cloth.jpg -o out.jpg --parts parts/ --sheet sheet.jpg
+    fuw-run --pairs test_pairs.txt --data viton_hd/test -o results/
+    """
+    from fuw.engine import run as engine_run
+
+    opened = open_options(values)
+    if pairs is not None:
+        if data is None:
+            raise click.UsageError("--pairs needs --data, the VITON-HD folder")
+        if person is not None:
+            raise click.UsageError("give PERSON and CLOTH, or --pairs, not both")
+        job = engine_run.PairsJob(pairs, data, values["out"] or Path("results"), values["seed"])
+        done = engine_run.run_pairs(job, opened, log=lambda line: click.echo(line, err=True))
+        click.echo(f"{done.written} written, {done.kept} there already, {len(done.failed)} failed")
+        sys.exit(11 if done.failed else 0)
+    if person is None or cloth is None:
+        raise click.UsageError("give a person photo and a garment photo: fuw-run person.jpg "
+                               "cloth.jpg")
+    job_one = engine_run.Job(person=person, cloth=cloth, **values)
+    click.echo(engine_run.run_one(job_one, opened, stage_line(quiet),
+                                  log=lambda line: click.echo(line, err=True)))
+
+
+@click.command(epilog=EXIT_CODES)
+@guarded
+def prepare() -> None:
+    """Write a VITON-HD data set folder from photos."""
+    raise FuwError("fuw-prepare is not in this version yet")
+
+
+@click.command(epilog=EXIT_CODES)
+@guarded
+def export() -> None:
+    """Turn checkpoints into proven ONNX files and engines."""
+    raise FuwError("fuw-export is not in this version yet")
+
+
+@click.command(epilog=EXIT_CODES)
+@guarded
+def bench() -> None:
+    """Measure latency, stage by stage, against the official way."""
+    raise FuwError("fuw-bench is not in this version yet")
+
+
+@click.command(epilog=EXIT_CODES)
+@guarded
+def info() -> None:
+    """Show devices, backends, weights and caches, and how to mend what is missing."""
+    raise FuwError("fuw-info is not in this version yet")

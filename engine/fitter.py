@@ -1,0 +1,197 @@
+"""`Fitter`: owns the networks and turns photos into `Person`, `Garment` and `Fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from fuw.engine import judgement, pipeline
+from fuw.engine.arrays import U8
+from fuw.engine.backend import Model, OpenOptions
+from fuw.engine.choose import choose
+from fuw.engine.clock import Clock
+from fuw.engine.errors import FuwError
+from fuw.engine.framing import Frame, garment_frame, person_frame, whole_frame
+from fuw.engine.images import INSIDE, Photo, Source, load_image
+from fuw.engine.nets import Networks
+from fuw.engine.ops import Ops, cpu_ops
+from fuw.engine.records import Fit, Garment, Given, Person
+from fuw.engine.store import default_cache
+from fuw.engine.weights import find_models
+
+MASK_NETS = ("u2net", "u2netp", "tracer_b7")  # in the order in which "auto" takes them
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a Fitter is opened; the command line's options carry the same names.
+
+    Attributes:
+        weights: "starter", or a folder written by fuw-export.
+        fill: "starter" fills networks that `weights` lack; "" refuses to mix.
+        device, backend, precision: "auto" takes the best that is there.
+        threads: CPU threads of a network's run; 0 means all cores.
+        mask_net: cloth mask network: "u2net", "u2netp", "tracer_b7", or "auto".
+        size: (height, width) of the picture.
+        cache: folder for compiled engines; None means the user's cache folder.
+    """
+
+    weights: str = "starter"
+    fill: str = ""
+    device: str = "auto"
+    backend: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+    mask_net: str = "auto"
+    size: tuple[int, int] = (1024, 768)
+    cache: Path | None = None
+
+
+class Fitter:
+    """Dresses people in garments. Safe to share between threads.
+
+    Example:
+        with Fitter.open() as fitter:
+            person = fitter.person("person.jpg")
+            fit = fitter.fit(person, fitter.garment("cloth.jpg"))
+        fit.save("out.jpg")
+    """
+
+    def __init__(self, nets: Networks, ops: Ops, options: Options, summary: str,
+                 on_stage: Callable[[str, float], None] | None = None) -> None:
+        self.nets, self.ops, self.options, self.summary = nets, ops, options, summary
+        self._on_stage = on_stage
+
+    @classmethod
+    def open(cls, *, on_stage: Callable[[str, float], None] | None = None,
+             **options: Any) -> Fitter:
+        """Find weights and a backend; networks open at first use.
+
+        Args:
+            on_stage: called with (stage, ms) whenever a stage is done.
+            options: fields of `Options`.
+
+        Raises:
+            CheckpointError: no such weights. BackendError: no such backend, device or precision.
+        """
+        known = {f.name for f in fields(Options)}
+        if unknown := set(options) - known:
+            raise TypeError(f"Fitter.open() has no option {', '.join(sorted(unknown))}; "
+                            f"there are {', '.join(sorted(known))}")
+        chosen = Options(**options)
+        choice = choose(chosen.device, chosen.backend, chosen.precision)
+        models = _models(chosen, choice.precision)
+        mask_net = _mask_net(chosen.mask_net, models)
+        cache = chosen.cache or default_cache()
+        nets = Networks(models, choice.backend(),
+                        OpenOptions(chosen.threads, choice.device, cache / choice.name),
+                        mask_net, chosen.weights)
+        summary = f"{choice.name} {choice.precision} on {choice.device}"
+        return cls(nets, cpu_ops(), chosen, summary, on_stage)
+
+    def person(self, source: Source, given: Given | None = None, *, framed: bool = False,
+               ) -> Person:
+        """Prepare a person photo.
+
+        Args:
+            source: path, file bytes, array or Photo.
+            given: key points, parse, ... that are known already, in pixels of the framed picture.
+            framed: the photo is cut like a VITON-HD picture already; do not look for the frame.
+
+        Raises:
+            InputError: not a usable photo. NoPersonError: nobody found.
+        """
+        clock = Clock(self._on_stage)
+        with clock("read"):
+            photo = load_image(source, "person photo")
+        frame, people_found, given = self._frame(photo, given or Given(), framed, clock)
+        image = frame.apply(photo.pixels)
+        maps = pipeline.prepare_person(self.nets, self.ops, image, clock, given)
+        warnings = judgement.judge_person(maps.body, maps.parse, maps.iuv, people_found)
+        return Person(**vars(maps), photo=photo.pixels, frame=frame, warnings=tuple(warnings),
+                      timings=dict(clock.ms))
+
+    def garment(self, source: Source, mask: U8 | None = None, *, framed: bool = False) -> Garment:
+        """Prepare a garment photo.
+
+        Args:
+            source: path, file bytes, array or Photo.
+            mask: u8 (h, w) of the photo, 128 and more inside, in place of the mask network.
+            framed: the photo is cut like a VITON-HD picture already; keep it as it is.
+        """
+        clock = Clock(self._on_stage)
+        with clock("read"):
+            photo = load_image(source, "garment photo")
+        soft = mask
+        if soft is None:
+            soft = pipeline.prepare_garment(self.nets, self.ops, photo.pixels, clock)
+        with clock("frame"):
+            size = self.options.size
+            frame = (whole_frame(photo.pixels, size) if framed
+                     else garment_frame(photo.pixels, soft, size))
+            image, soft = frame.apply(photo.pixels), frame.apply_mask(soft)
+        binary = np.where(soft >= INSIDE, np.uint8(255), np.uint8(0))
+        return Garment(image, binary, soft, tuple(judgement.judge_garment(binary)),
+                       dict(clock.ms))
+
+    def fit(self, person: Person, garment: Garment, seed: int = 0) -> Fit:
+        """Dress the person in the garment; same seed, inputs, machine and backend: same bytes."""
+        clock = Clock(self._on_stage)
+        image, parts = pipeline.fit(self.nets, self.ops, person, garment.image, garment.mask,
+                                    clock, self.ops.seg_noise(seed))
+        return Fit(image, parts, person, garment, dict(clock.ms),
+                   person.warnings + garment.warnings, self.nets.origins())
+
+    def fit_many(self, pairs: Iterable[tuple[Person, Garment]], seed: int = 0) -> Iterator[Fit]:
+        """Dress pair after pair; a person or garment that recurs was prepared once."""
+        for person, garment in pairs:
+            yield self.fit(person, garment, seed)
+
+    def close(self) -> None:
+        """Close the networks; the Fitter opens them again if it is used again."""
+        self.nets.close()
+
+    def __enter__(self) -> Fitter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+    def _frame(self, photo: Photo, given: Given, framed: bool, clock: Clock,
+               ) -> tuple[Frame, int, Given]:
+        """Where to cut the photo, how many people there are, and the key points if known now."""
+        whole = whole_frame(photo.pixels, self.options.size)
+        if framed or given.body is not None:
+            return whole, 1, given
+        people = pipeline.find_people(self.nets, self.ops, whole.apply(photo.pixels), clock)
+        if not len(people):
+            return whole, 0, given  # prepare_person says so
+        frame = person_frame(photo.pixels, whole.to_original(people[0]), self.options.size)
+        if frame == whole:
+            body = people[0]
+            return whole, len(people), Given(**{**vars(given), "body": body})
+        return frame, len(people), given
+
+
+def _models(options: Options, precision: str) -> dict[str, Model]:
+    # A CPU computes bf16 from the fp32 file; only GPUs take the reduced files.
+    stored = "fp32" if precision == "bf16" else precision
+    models = find_models(options.weights, stored, options.size)
+    if options.fill:
+        models = {**find_models(options.fill, stored, options.size), **models}
+    return {name: Model(**{**vars(model), "precision": precision})
+            for name, model in models.items()}
+
+
+def _mask_net(wish: str, models: dict[str, Model]) -> str:
+    if wish == "auto":
+        return next((name for name in MASK_NETS if name in models), MASK_NETS[0])
+    if wish not in MASK_NETS:
+        raise FuwError(f"there is no mask network {wish!r}; there are {', '.join(MASK_NETS)}")
+    return wish

@@ -1,0 +1,53 @@
+"""The networks of one chain, opened at first use, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from fuw.engine.backend import Backend, Model, Network, OpenOptions
+from fuw.engine.errors import CheckpointError
+from fuw.engine.networks import network
+
+
+class Networks(Mapping[str, Network]):
+    """`nets["seg"](x)`; a network that is not there says so when it is asked for."""
+
+    def __init__(self, models: Mapping[str, Model], backend: Backend, options: OpenOptions,
+                 mask_net: str, weights: str) -> None:
+        self._nets = {name: Network(model, backend, options) for name, model in models.items()}
+        self.mask_net, self._weights = mask_net, weights
+
+    def __getitem__(self, name: str) -> Network:
+        if name not in self._nets:
+            spec = network(name)
+            raise CheckpointError(
+                f"{name}: weights {self._weights} hold no such network; export it from "
+                f"{spec.checkpoint.file} (fuw-export --networks {name}), or fill the gap with "
+                "--fill starter"
+            )
+        return self._nets[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._nets)
+
+    def __len__(self) -> int:
+        return len(self._nets)
+
+    def fit(self, name: str) -> Mapping[str, int]:
+        """Parameters of the network's pre-processing twin, for example {"shorter": 800}."""
+        model = self[name].model
+        return model.spec.variant(model.variant).fit
+
+    def labels(self, name: str) -> str:
+        """Label convention of a parser: "lip" or "viton"."""
+        model = self[name].model
+        return model.spec.variant(model.variant).labels
+
+    def origins(self) -> dict[str, str]:
+        """Where each network's weights came from."""
+        return {name: net.model.origin for name, net in self._nets.items()}
+
+    def close(self) -> None:
+        """Close every network."""
+        for net in self._nets.values():
+            net.close()

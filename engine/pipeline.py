@@ -1,0 +1,150 @@
+"""The pipeline as the paper writes it (VITON-HD, Choi et al., CVPR 2021).
+
+    prepare_person   I -> J, P, S, IUV, S_a, I_a          (section 3.1)
+    prepare_garment  c -> M_c
+    fit              S^ = G_s(S_a, P, c, z)                (section 3.2)
+                     W(c, theta), theta = GMM(I_a, P, S^_c, c)   (section 3.3)
+                     I^ = ALIAS(S^_div, M_misalign, I_a, P, W)   (section 3.4)
+
+No size, mean, label table or file name stands here: those are data of the specs and the ops.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fuw.engine import densepose, keypoints
+from fuw.engine.arrays import F32, U8
+from fuw.engine.clock import Clock
+from fuw.engine.errors import NoPersonError
+from fuw.engine.nets import Networks
+from fuw.engine.ops import Ops
+from fuw.engine.records import Given, Parts, PersonMaps
+
+
+def find_people(nets: Networks, ops: Ops, image: U8, clock: Clock) -> F32:
+    """Key points of everybody in the picture, largest first: f32 (n, 25, 3), n may be 0."""
+    net = nets["openpose_body"]
+    with clock("pose"):
+        x, scale = ops.openpose_input(image, net.model.sizes["height"], net.model.sizes["width"])
+        (net_output,) = net(x)
+        return keypoints.decode_body(net_output[0], scale)
+
+
+def prepare_person(nets: Networks, ops: Ops, image: U8, clock: Clock,
+                   given: Given | None = None) -> PersonMaps:
+    """Everything that depends on the person alone.
+
+    Args:
+        image: I, framed, u8 (H, W, 3) RGB.
+        given: what is known already; its fields take the place of a network's answer.
+
+    Raises:
+        NoPersonError: nobody was found in the picture.
+    """
+    given = given or Given()
+    height, width = image.shape[:2]
+    body = given.body if given.body is not None else _largest(
+        find_people(nets, ops, image, clock))
+    hands = given.hands if given.hands is not None else _hands(nets, ops, image, body, clock)
+    with clock("skeleton"):
+        P = given.skeleton if given.skeleton is not None else ops.draw_skeleton(
+            body, hands, height, width)
+    iuv = given.iuv
+    if iuv is None and given.parse is None:
+        iuv = _densepose(nets, ops, image, body, clock)
+    S = _parse(nets, ops, image, body, iuv, given, clock)
+    with clock("agnostic"):
+        S_a = ops.parse_agnostic(S, body)
+        I_a = ops.image_agnostic(image, S, body)
+        groups = ops.group13(S_a)
+    return PersonMaps(image, body, hands, P, S, iuv, S_a, groups, I_a)
+
+
+def _largest(people: F32) -> F32:
+    if not len(people):
+        raise NoPersonError(
+            "no person was found in the picture; use a frontal photo of one person from head to "
+            "thigh, or bring key points with --pose"
+        )
+    return people[0]
+
+
+def _hands(nets: Networks, ops: Ops, image: U8, body: F32, clock: Clock) -> F32:
+    with clock("hands"):
+        boxes = keypoints.hand_boxes(body)
+        if not (boxes[:, 2] > 0).any():  # no hand can be placed: nothing to run the network on
+            return np.zeros((2, 21, 3), np.float32)
+        (heatmaps,) = nets["openpose_hand"](
+            ops.hand_input(image, boxes, nets["openpose_hand"].model.sizes["height"]))
+        return keypoints.decode_hands(heatmaps, boxes)
+
+
+def _densepose(nets: Networks, ops: Ops, image: U8, body: F32, clock: Clock) -> U8:
+    with clock("densepose"):
+        height, width = image.shape[:2]
+        net = nets["densepose"]
+        x, scale = ops.densepose_input(image, nets.fit("densepose")["shorter"])
+        box = densepose.person_box(body, height, width)
+        maps = net(x, (box * scale)[None].astype(np.float32))
+        return ops.compose_iuv(*maps, box, height, width)
+
+
+def _parse(nets: Networks, ops: Ops, image: U8, body: F32, iuv: U8 | None, given: Given,
+           clock: Clock) -> U8:
+    with clock("parse"):
+        if given.parse is not None:
+            labels, convention = given.parse, given.labels
+        else:
+            size = nets.fit("schp")["size"]
+            (logits,) = nets["schp"](ops.schp_input(image, size))
+            labels = ops.schp_labels(logits, *image.shape[:2], size)
+            convention = nets.labels("schp")
+        return ops.lip_to_viton(labels, body, iuv) if convention == "lip" else labels
+
+
+def prepare_garment(nets: Networks, ops: Ops, image: U8, clock: Clock) -> U8:
+    """M_c, the soft garment mask u8 (H, W) of the photo c, u8 (H, W, 3) RGB, framed or not."""
+    with clock("mask"):
+        net = nets[nets.mask_net]
+        (d0,) = net(ops.mask_input(nets.mask_net, image, nets.fit(nets.mask_net)["size"]))
+        return ops.mask_labels(nets.mask_net, d0, *image.shape[:2])
+
+
+def fit(nets: Networks, ops: Ops, person: PersonMaps, c: U8, M_c: U8, clock: Clock,
+        noise: F32) -> tuple[U8, Parts]:
+    """Dress the person in the garment.
+
+    Args:
+        person: the maps of `prepare_person`.
+        c: garment u8 (H, W, 3) RGB. M_c: its mask u8 (H, W), 0 or 255.
+        noise: z of the seg generator, f32 (1, 1, 256, 192), 0 or 1.
+
+    Returns:
+        I^ u8 (H, W, 3) RGB, and every intermediate.
+    """
+    P, I_a, S_a = person.skeleton, person.agnostic, person.groups_agnostic
+    height, width = I_a.shape[:2]
+
+    with clock("seg"):  # 3.2 where the garment will be
+        (S_hat_prob,) = nets["seg"](ops.seg_input(M_c, c, S_a, P, noise))
+        S_hat13 = ops.seg_labels(S_hat_prob, height, width)
+        S_hat7 = ops.group7(S_hat13)
+        S_hat = ops.one_hot(S_hat7, 7)
+
+    with clock("warp"):  # 3.3 deform the garment
+        (theta,) = nets["gmm"](*ops.gmm_input(S_hat7, P, I_a, c))
+        W_c, W_m = ops.warp_garment(c, M_c, theta, height, width)
+
+    with clock("misalign"):  # 3.4 claimed by S^, not covered by the warp
+        M_misalign = ops.misalignment(S_hat[:, 2:3], W_m)
+        S_div = ops.split_seg(S_hat, M_misalign)
+
+    with clock("alias"):
+        (I_hat,) = nets["alias"](ops.alias_input(I_a, P, W_c), S_hat, S_div, M_misalign)
+
+    with clock("picture"):
+        image = ops.to_image(I_hat)
+        parts = Parts(S_hat13, S_hat7, theta, ops.to_image(W_c), ops.to_mask(W_m),
+                      ops.to_mask(M_misalign))
+    return image, parts

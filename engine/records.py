@@ -1,0 +1,142 @@
+"""What the pipeline makes: `Person`, `Garment`, `Fit`. Plain host arrays, so all three pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fuw.engine.arrays import F32, U8
+from fuw.engine.framing import Frame
+from fuw.engine.images import save_image
+from fuw.engine.judgement import Warning_
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a caller brings in place of a network's answer. None means: ask the network.
+
+    Attributes:
+        body: key points f32 (25, 3): x, y in pixels of the framed picture, score.
+        hands: f32 (2, 21, 3), left then right.
+        skeleton: pose map u8 (H, W, 3), for a data set that brings its own drawing.
+        parse: label ids u8 (H, W).
+        labels: convention of `parse`: "viton" (10 = neck) or "lip" (10 = jumpsuit).
+        iuv: DensePose u8 (H, W, 3).
+    """
+
+    body: F32 | None = None
+    hands: F32 | None = None
+    skeleton: U8 | None = None
+    parse: U8 | None = None
+    labels: str = "viton"
+    iuv: U8 | None = None
+
+
+@dataclass(frozen=True)
+class PersonMaps:
+    """What depends on the person alone, as the networks and the ops compute it.
+
+    Attributes:
+        image: I, the framed photo, u8 (H, W, 3) RGB.
+        body, hands: key points f32 (25, 3), (2, 21, 3): x, y, score, pixels of `image`.
+        skeleton: P, the pose map as OpenPose draws it, u8 (H, W, 3) RGB.
+        parse: S, VITON-HD ids 0..19, u8 (H, W).
+        iuv: DensePose I, U, V, u8 (H, W, 3), or None where it was not computed.
+        parse_agnostic: S without the garment's region, VITON-HD ids, u8 (H, W).
+        groups_agnostic: S_a, `parse_agnostic` in 13 groups, u8 (H, W).
+        agnostic: I_a, the person without the garment, u8 (H, W, 3) RGB.
+    """
+
+    image: U8
+    body: F32
+    hands: F32
+    skeleton: U8
+    parse: U8
+    iuv: U8 | None
+    parse_agnostic: U8
+    groups_agnostic: U8
+    agnostic: U8
+
+
+@dataclass(frozen=True)
+class Person(PersonMaps):
+    """A person photo, prepared once and dressed many times.
+
+    Attributes:
+        photo, frame: the photo as decoded and where `image` was cut from it.
+        warnings: what the judgement found, with its measures.
+        timings: milliseconds by stage.
+    """
+
+    photo: U8
+    frame: Frame
+    warnings: tuple[Warning_, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Garment:
+    """A garment photo, prepared once: c and its mask.
+
+    Attributes:
+        image: c, u8 (H, W, 3) RGB, framed.
+        mask: M_c, u8 (H, W), 0 or 255 (at 128 of the network's soft mask).
+        soft_mask: the mask network's own output, u8 (H, W).
+    """
+
+    image: U8
+    mask: U8
+    soft_mask: U8
+    warnings: tuple[Warning_, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Every intermediate of a fit.
+
+    Attributes:
+        groups: arg max of the blurred S^ in 13 groups, u8 (H, W).
+        seg: S^ in 7 groups, u8 (H, W).
+        theta: control point offsets f32 (1, 50).
+        warped: W(c, theta), u8 (H, W, 3) RGB.
+        warped_mask: u8 (H, W), rint(255 x).
+        misalign: M_misalign, u8 (H, W), rint(255 x).
+    """
+
+    groups: U8
+    seg: U8
+    theta: F32
+    warped: U8
+    warped_mask: U8
+    misalign: U8
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A try-on picture with everything that led to it.
+
+    Attributes:
+        image: I^, u8 (H, W, 3) RGB.
+        parts: intermediates.
+        timings: milliseconds by stage, of this fit alone.
+        warnings: of person, garment and fit together.
+        origins: where each network's weights came from.
+    """
+
+    image: U8
+    parts: Parts
+    person: Person
+    garment: Garment
+    timings: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[Warning_, ...] = ()
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def save(self, path: str | Path, quality: int = 95) -> Path:
+        """Write the picture; the suffix decides the format. Whole or not at all."""
+        return save_image(Path(path), self.image, quality=quality)
+
+    def pasted_back(self) -> U8:
+        """The original photo, full resolution, with the fitted region put back, u8 (h, w, 3)."""
+        return self.person.frame.paste_back(self.person.photo, self.image)

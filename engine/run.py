@@ -1,0 +1,146 @@
+"""What `fuw-run` does: one pair to a picture, or a VITON-HD folder pair by pair."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fuw.engine import dataset, keypoints, parts
+from fuw.engine.errors import FuwError
+from fuw.engine.files import write_whole
+from fuw.engine.fitter import Fitter
+from fuw.engine.images import check_output, load_image, load_mask, load_parse, save_image
+from fuw.engine.records import Fit, Garment, Given, Person
+
+Log = Callable[[str], None]
+
+STARTER_NOTE = ("weights: starter (trained on rendered CC0 figures, free for any use); for the "
+                "official ones see fuw-export --help")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One `fuw-run PERSON CLOTH`; fields are its options."""
+
+    person: Path
+    cloth: Path
+    out: Path | None = None
+    parts: Path | None = None
+    sheet: Path | None = None
+    report: Path | None = None
+    paste_back: bool = False
+    pose: Path | None = None
+    parse: Path | None = None
+    parse_labels: str = "viton"
+    mask: Path | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class PairsJob:
+    """`fuw-run --pairs`: pairs file, data folder, folder of the results."""
+
+    pairs: Path
+    data: Path
+    out: Path
+    seed: int = 0
+
+
+@dataclass
+class PairsDone:
+    """How a run over pairs ended."""
+
+    written: int = 0
+    kept: int = 0
+    failed: list[str] = field(default_factory=list)
+
+
+def run_one(job: Job, options: dict[str, Any], on_stage: Callable[[str, float], None] | None,
+            log: Log) -> Path:
+    """Dress one person; returns the picture's path. Nothing is written where a step fails."""
+    out = check_output(job.out or Path(f"{job.person.stem}_{job.cloth.stem}.jpg"))
+    for path in filter(None, (job.sheet,)):
+        check_output(path)
+    with Fitter.open(on_stage=on_stage, **options) as fitter:
+        log(fitter.summary)
+        if options["weights"] == "starter":
+            log(STARTER_NOTE)
+        photo = load_image(job.person)
+        person = fitter.person(photo, _given(job, photo.pixels.shape[:2]))
+        cloth = load_image(job.cloth)
+        mask = load_mask(job.mask, cloth.pixels.shape[:2]) if job.mask else None
+        fit = fitter.fit(person, fitter.garment(cloth, mask), job.seed)
+    for warning in fit.warnings:
+        log(f"warning: {warning.sentence}")
+    if job.parts:
+        parts.write_parts(job.parts, fit)
+    if job.sheet:
+        save_image(job.sheet, parts.contact_sheet(fit))
+    save_image(out, fit.pasted_back() if job.paste_back else fit.image)
+    if job.report:
+        text = json.dumps(report(fit, fitter.summary, job), indent=1) + "\n"
+        write_whole(job.report, lambda handle: handle.write(text.encode()))
+    return out
+
+
+def _given(job: Job, size: tuple[int, ...]) -> Given:
+    body = hands = None
+    if job.pose:
+        body, hands = keypoints.read_openpose_json(job.pose)
+    parse = load_parse(job.parse, (size[0], size[1])) if job.parse else None
+    return Given(body=body, hands=hands, parse=parse, labels=job.parse_labels)
+
+
+def report(fit: Fit, summary: str, job: Job) -> dict[str, Any]:
+    """What `--json` writes: milliseconds by stage, warnings with their measures, origins."""
+    return {
+        "backend": summary,
+        "person": str(job.person), "cloth": str(job.cloth), "seed": job.seed,
+        "paste_back": job.paste_back,
+        "ms": {"person": dict(fit.person.timings), "garment": dict(fit.garment.timings),
+               "fit": dict(fit.timings)},
+        "warnings": [vars(w) for w in fit.warnings],
+        "weights": dict(fit.origins),
+    }
+
+
+def run_pairs(job: PairsJob, options: dict[str, Any], log: Log) -> PairsDone:
+    """Dress every pair of a VITON-HD folder, using its preprocessing files where present.
+
+    A picture that is there already is kept (a killed run resumes); a pair that fails is logged
+    and the rest is done. People and garments that recur in a row are prepared once.
+    """
+    folder = dataset.VitonFolder(job.data)
+    pairs = dataset.read_pairs(job.pairs)
+    done = PairsDone()
+    with Fitter.open(**options) as fitter:
+        log(fitter.summary)
+        people: dict[str, Person] = {}
+        garments: dict[str, Garment] = {}
+        for number, (person, cloth) in enumerate(pairs, 1):
+            out = job.out / dataset.result_name(person, cloth)
+            if out.exists():
+                done.kept += 1
+                continue
+            try:
+                people = {person: people.get(person) or _person(fitter, folder, person)}
+                garments = {cloth: garments.get(cloth) or _garment(fitter, folder, cloth)}
+                fit = fitter.fit(people[person], garments[cloth], job.seed)
+                save_image(out, fit.image)
+                done.written += 1
+                log(f"[{number}/{len(pairs)}] {out}  {sum(fit.timings.values()):.0f} ms")
+            except FuwError as error:
+                done.failed.append(f"{person} {cloth}")
+                log(f"[{number}/{len(pairs)}] {person} {cloth} failed: {error}")
+    return done
+
+
+def _person(fitter: Fitter, folder: dataset.VitonFolder, name: str) -> Person:
+    return fitter.person(folder.image(name), folder.given(name), framed=True)
+
+
+def _garment(fitter: Fitter, folder: dataset.VitonFolder, name: str) -> Garment:
+    return fitter.garment(folder.cloth(name), folder.cloth_mask(name), framed=True)
