@@ -5,6 +5,7 @@ from __future__ import annotations
 from fuw.engine.errors import UnknownNetwork
 from fuw.engine.spec import Checkpoint, Gate, NetSpec, Precision, Recipe, TensorSpec, Variant
 
+CATVTON = "https://huggingface.co/zhengchong/CatVTON/resolve/main"
 VITON_HD = "CC BY-NC 4.0 (VITON-HD, non-commercial)"
 VITON_HD_HOME = "https://github.com/shadow2496/VITON-HD (Google Drive folder in its README)"
 OPENPOSE = "OpenPose licence (academic and non-commercial use; commercial use needs a licence)"
@@ -13,6 +14,26 @@ CARVE = "https://github.com/OPHoperHPO/image-background-remove-tool (carvekit)"
 
 # Relative L2 alone against the fp32 network; measured widths are in docs/performance.md.
 GATES: dict[Precision, Gate] = {"fp32": Gate(1e-4), "fp16": Gate(1e-2), "bf16": Gate(5e-2)}
+
+
+def _openpose(path: str) -> tuple[str, ...]:
+    """A mirror first: the official server has mostly been silent since 2023."""
+    mirror = "https://huggingface.co/camenduru/openpose/resolve"
+    return (
+        f"{mirror}/f4a22b0e6fa2a4a2b1e2d50bd589e8bb11ebea7c/{path.rpartition('/')[2]}",
+        f"{mirror}/main/models/{path}",
+        f"http://posefs1.perception.cs.cmu.edu/OpenPose/models/{path}",
+    )
+
+
+def _viton_hd(file: str) -> tuple[str, ...]:
+    """The official folder (by name inside it), then a copy whose pointers give the same hash."""
+    return (
+        "gdrive-folder:0B8kXrnobEVh9fnJHX3lCZzEtd20yUVAtTk5HdWk2OVV0RGl6YXc0NWhMOTlvb1FKX3Z1OUk"
+        f"?resourcekey=0-OIXHrDwCX8ChjypUbJo4fQ#{file}",
+        "https://media.githubusercontent.com/media/cswywang/VITON-HD/"
+        f"e613d0762f41e8a094d9e989e5bb46eb26114497/checkpoints/{file}",
+    )
 
 
 def _carve(repo: str, revision: str, file: str) -> tuple[str, ...]:
@@ -35,8 +56,8 @@ OPENPOSE_BODY = NetSpec(
         OPENPOSE,
         OPENPOSE_HOME,
         md5="78287b57cf85fa89c03f1393d368e5b7",
-        sources=("http://posefs1.perception.cs.cmu.edu/OpenPose/models/pose/body_25/"
-                 "pose_iter_584000.caffemodel",),
+        bytes=104715850,
+        sources=_openpose("pose/body_25/pose_iter_584000.caffemodel"),
     ),
     inputs=(
         TensorSpec("image", ("batch", 3, "height", "width"), range=(-0.5, 0.5),
@@ -65,8 +86,7 @@ OPENPOSE_HAND = NetSpec(
         OPENPOSE,
         OPENPOSE_HOME,
         md5="a82cfc3fea7c62f159e11bd3674c1531",
-        sources=("http://posefs1.perception.cs.cmu.edu/OpenPose/models/hand/"
-                 "pose_iter_102000.caffemodel",),
+        sources=_openpose("hand/pose_iter_102000.caffemodel"),
     ),
     inputs=(
         TensorSpec("hands", ("hands", 3, "height", "width"), range=(-0.5, 0.5),
@@ -95,7 +115,11 @@ SCHP = NetSpec(
         "MIT (code); the LIP data set is for non-commercial research",
         "https://github.com/GoGoDuck912/Self-Correction-Human-Parsing (README, trained models)",
         names=("schp_lip.pth",),
-        sources=("gdrive:1k4dllHpu0bdx38J7H28rVVLpU-kOHmnH",),
+        sources=("gdrive:1k4dllHpu0bdx38J7H28rVVLpU-kOHmnH",
+                 f"{CATVTON}/SCHP/exp-schp-201908261155-lip.pth"),
+        # not published by the authors: several independent users of the file report this one
+        sha256="24fa3254ceeb74c8435458994a64b522fb439a3635b7b86ff470457e0413da00",
+        bytes=267449349,
         prefix="module.",
         inside="state_dict",
     ),
@@ -128,7 +152,11 @@ DENSEPOSE = NetSpec(
         "https://github.com/facebookresearch/detectron2 "
         "(projects/DensePose/doc/DENSEPOSE_IUV.md, densepose_rcnn_R_50_FPN_s1x)",
         sources=("https://dl.fbaipublicfiles.com/densepose/densepose_rcnn_R_50_FPN_s1x/165712039/"
-                 "model_final_162be9.pkl",),
+                 "model_final_162be9.pkl",
+                 f"{CATVTON}/DensePose/model_final_162be9.pkl"),
+        # not published by the authors: several independent users of the file report this one
+        sha256="b8a7382001b16e453bad95ca9dbc68ae8f2b839b304cf90eaf5c27fbdb4dae91",
+        bytes=255757821,
         inside="model",
         extra=("pixel_mean", "pixel_std", "proposal_generator.anchor_generator.cell_anchors.*"),
     ),
@@ -188,6 +216,7 @@ U2NETP = NetSpec(
         "torch",
         "Apache-2.0",
         "https://github.com/xuebinqin/U-2-Net (README)",
+        sources=("gdrive:1rbSTGKAE-MTxBYHd-51l2hMOQPT_7EPy",),
     ),
     inputs=_U2NET_INPUTS,
     outputs=_MASK,
@@ -208,7 +237,7 @@ TRACER_B7 = NetSpec(
                        "tracer_b7.pth"),
         sha512="c439c5c12d4d43d5f9be9ec61e68b2e54658a541bccac2577ef5a54fb252b6e8415d41f7ec2487033d"
                "0c02b4dd08367958e4e62091318111c519f93e2632be7b",
-        extra=("object_edge*", "*edge*"),
+        extra=("*edge*", "*Edge*"),  # the original's Frequency_Edge_Module
     ),
     inputs=(
         TensorSpec("image", ("batch", 3, "height", "width"),
@@ -228,6 +257,7 @@ SEG = NetSpec(
         "torch",
         VITON_HD,
         VITON_HD_HOME,
+        sources=_viton_hd("seg_final.pth"),
         sha256="cbd2b86c84540722bb55046284e5217e2d0323346bb2944358937fa371bd2519",
         bytes=138130794,
     ),
@@ -253,6 +283,7 @@ GMM = NetSpec(
         "torch",
         VITON_HD,
         VITON_HD_HOME,
+        sources=_viton_hd("gmm_final.pth"),
         sha256="6c611279bc1c6a85f2e9b0cd4caa203472f86b20bd406946426b675ed1c767c1",
         bytes=76218413,
     ),
@@ -279,6 +310,7 @@ ALIAS = NetSpec(
         "torch",
         VITON_HD,
         VITON_HD_HOME,
+        sources=_viton_hd("alias_final.pth"),
         sha256="c76a83d3d720558e3daf85b946c9215c6ac4f0609895a9079eb4fe4089546734",
         bytes=402472247,
     ),

@@ -71,7 +71,8 @@ class Checkpoint:
         container: "torch", "detectron-pickle" or "caffemodel".
         names: other names under which the same file circulates.
         licence: under which terms it may be used, in words.
-        sources: addresses in the order to try: "https://..." or "gdrive:<file id>".
+        sources: addresses in the order to try: "https://...", "gdrive:<file id>" or
+            "gdrive-folder:<folder id>[?resourcekey=...]#<file name in it>".
         home: page or repository where to look when every address is dead.
         prefix: prefix of every key in the file, dropped when it is read.
         inside: key of the dict that holds the weights, "" where the file is the state dict.
