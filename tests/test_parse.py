@@ -15,19 +15,22 @@ from fuw.kernels.cpu.taps import argmax_labels, linear_taps
 SIZES = ("1024x768", "320x211", "1333x2000")
 
 
-def _load() -> tuple[dict[str, np.ndarray], object]:
+def _load(size: str) -> tuple[dict[str, np.ndarray], object]:
     """The weight-free goldens, and the frozen input maker beside them."""
     path = golden("segmentation/prepost_seed0.npz")
+    arrays = np.load(path)
+    if f"schp_post.{size}.labels" not in arrays.files:
+        pytest.skip(f"{size} is only in the full set of goldens, too large to ship")
     spec = importlib.util.spec_from_file_location("seg_inputs", path.with_name("seg_inputs.py"))
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return np.load(path), module
+    return arrays, module
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_schp_crop(size: str) -> None:
-    arrays, made = _load()
+    arrays, made = _load(size)
     height, width = map(int, size.split("x"))
     photo = made.synth_image(height, width, 0)
     for inverse, name in ((False, "affine"), (True, "affine_inv")):
@@ -44,7 +47,7 @@ def test_schp_crop(size: str) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_schp_labels(size: str) -> None:
-    arrays, made = _load()
+    arrays, made = _load(size)
     height, width = map(int, size.split("x"))
     labels = schp_labels(made.smooth_logits(20, 119, 119, 0)[None], height, width)
     unequal = int((labels != arrays[f"schp_post.{size}.labels"]).sum())

@@ -55,7 +55,7 @@ def group7(parse13: U8) -> U8:
 def one_hot(labels: U8, n: int) -> F32:
     """Labels u8 (H, W) -> f32 (1, n, H, W) of zeros and ones; ids from n on are nowhere one."""
     ids = np.arange(n, dtype=np.uint8)[:, None, None]
-    return (labels[None] == ids).astype(np.float32)[None]
+    return np.equal(labels[None], ids).astype(np.float32)[None]
 
 
 @lru_cache(maxsize=8)
@@ -71,7 +71,7 @@ def _schp_taps(length: int, scale: float, offset: float, size: int, source: int)
     for index, weight in ((whole, 1 - part), (whole + 1, part)):
         inside = np.flatnonzero((index >= 0) & (index < size))
         warp[inside, index[inside]] += weight[inside].astype(np.float32)
-    taps: F32 = warp @ linear_taps(size, source, align_corners=True)
+    taps: F32 = np.matmul(warp, linear_taps(size, source, align_corners=True))
     return taps
 
 
