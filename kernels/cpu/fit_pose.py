@@ -1,0 +1,97 @@
+"""Pictures as the pose networks want them: resize, crop, colour order, range (official recipes)."""
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from fuw.engine.arrays import F32, U8
+
+_MEAN_BGR = np.array([103.53, 116.28, 123.675], np.float32)
+_LONGEST = 1333 / 800  # longest edge at the most, in shorter edges
+
+
+def _planar(image: U8) -> F32:
+    """RGB (H, W, 3) u8 -> BGR (1, 3, H, W) f32, x / 256 - 0.5."""
+    planes = np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)[None]).astype(np.float32)
+    planes *= np.float32(1 / 256)
+    planes -= np.float32(0.5)
+    return planes
+
+
+def openpose_input(
+    image: U8, net_height: int = 368, net_width: int | None = None
+) -> tuple[F32, float]:
+    """Shrink a photo for BODY_25: top-left anchored, no anti-aliasing, black right and below.
+
+    Args:
+        image: (H, W, 3) u8 RGB.
+        net_height: a multiple of 16.
+        net_width: a multiple of 16; by default it follows the photo, at most 16:9.
+
+    Returns:
+        x (1, 3, net_height, net_width) f32, BGR, -0.5..0.5, and the image pixels per network pixel.
+    """
+    height, width = image.shape[:2]
+    if net_width is None:
+        wanted = min(net_height * 16 / 9, net_height * width / height)
+        net_width = max(16, 16 * int(wanted / 16 + 0.5))
+    s = min((net_width - 1) / (width - 1), (net_height - 1) / (height - 1))
+    taps = cv2.INTER_CUBIC if s > 1 else cv2.INTER_LINEAR
+    shrunk = cv2.warpAffine(
+        image, np.array([[s, 0, 0], [0, s, 0]]), (net_width, net_height), flags=taps
+    )
+    used_width, used_height = int(s * width + 0.5), int(s * height + 0.5)
+    scale = min((width - 1) / (used_width - 1), (height - 1) / (used_height - 1))
+    return _planar(shrunk.astype(np.uint8, copy=False)), scale
+
+
+def hand_input(image: U8, boxes: F32, size: int = 368) -> F32:
+    """Crop both hands, the left one mirrored, so that one network serves both.
+
+    Args:
+        image: (H, W, 3) u8 RGB.
+        boxes: (2, 4) x, y, width, height in image pixels (`keypoints.hand_boxes`); left, right;
+            a box of no size gives a black crop.
+
+    Returns:
+        (2, 3, size, size) f32, BGR, -0.5..0.5; outside the photo is black.
+    """
+    crops = np.zeros((2, size, size, 3), np.uint8)
+    for i, (x, y, side, _) in enumerate(np.asarray(boxes, np.float64)):
+        if side <= 0:
+            continue
+        step = side / size
+        source = np.array([[-step, 0, x + side], [0, step, y]] if i == 0
+                          else [[step, 0, x], [0, step, y]])  # crop pixel -> image pixel
+        crops[i] = cv2.warpAffine(
+            image, source, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        )
+    return np.concatenate([_planar(crop) for crop in crops])
+
+
+def densepose_size(height: int, width: int, shorter: int = 800) -> tuple[int, int]:
+    """Return (height, width): the shorter edge `shorter`, the longer at most 1333 / 800 of it."""
+    longest = shorter * _LONGEST
+    scale = shorter / min(height, width)
+    scale = min(scale, longest / max(height, width))
+    return int(height * scale + 0.5), int(width * scale + 0.5)
+
+
+def densepose_input(image: U8, shorter: int = 800) -> tuple[F32, F32]:
+    """Resize a photo for DensePose (Pillow's antialiased bilinear on u8), then normalise, then pad.
+
+    Args:
+        image: (H, W, 3) u8 RGB.
+        shorter: length of the shorter edge, officially 800.
+
+    Returns:
+        x (1, 3, Hp, Wp) f32, BGR minus the mean, zeros right and below up to multiples of 32;
+        scale (4,) f32: what turns a box x0, y0, x1, y1 of image pixels into network pixels.
+    """
+    height, width = image.shape[:2]
+    h, w = densepose_size(height, width, shorter)
+    resized = np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.BILINEAR))
+    x = np.zeros((1, 3, -(-h // 32) * 32, -(-w // 32) * 32), np.float32)
+    for c, mean in enumerate(_MEAN_BGR):
+        np.subtract(resized[:, :, 2 - c], mean, out=x[0, c, :h, :w])
+    return x, np.array([w / width, h / height] * 2, np.float32)
