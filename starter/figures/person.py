@@ -1,0 +1,286 @@
+"""What of a figure does not depend on the garment: body, pose, looks, light, ground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from fuw.starter.figures.background import draw_background
+from fuw.starter.figures.camera import Camera, frame
+from fuw.starter.figures.fabric import F32, Fabric, Layout, colour, noise, trousers_cloth, wrinkles
+from fuw.starter.figures.hair import MEN, WOMEN, HairPaint, HairStyle, tip_clip
+from fuw.starter.figures.human import BODY, BODY_COUNT, EYES, Human
+from fuw.starter.figures.keypoints import keypoints
+from fuw.starter.figures.light import Light, draw_light
+from fuw.starter.figures.mesh import Array, vertex_normals
+from fuw.starter.figures.part import Part, Pixels, plain
+from fuw.starter.figures.pose import pick, random_pose, rotation
+from fuw.starter.figures.skin import FACE, HAIR, HAT, EyePaint, Looks, SkinPaint, draw_looks
+from fuw.starter.figures.streams import stream
+from fuw.starter.figures.studio import Studio
+from fuw.starter.figures.wear import TEXTURE_PX, ClothPaint, Stand
+
+PANTS, SKIRT_LABEL = 9, 12
+BOTTOMS = {"jeans": 4, "trousers": 3, "leggings": 1, "shorts": 1.4, "skirt": 2.2}
+FACES = ("head-", "mouth-", "nose-", "chin-", "forehead-", "l-eye-", "l-cheek-", "l-ear-", "neck-")
+TOO_FAR = ("trans", "angle-", "jaw-drop", "pointed", "rotat")
+
+
+@dataclass(frozen=True)
+class Bottom:
+    """What is worn below: y of waist and hem on the reference body."""
+
+    kind: str
+    waist: float
+    low: float
+    fabric: Fabric
+    width: float  # dm more down the legs
+    flare: float
+    folds: int
+    phase: float
+    label: int
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person in one pose before one camera; `parts` are drawn in every garment."""
+
+    seed: int
+    width: int
+    stand: Stand
+    looks: Looks
+    camera: Camera
+    light: Light
+    bottom: Bottom
+    shop_man: bool
+    shoes: bool
+    hair: HairStyle | None
+    hair_screen: F32 | None
+    parts: dict[str, Part]
+    body: F32  # (25, 3) pixels, inside the picture
+    hands: F32  # (2, 21, 3)
+    background: F32  # (H, W, 3)
+    ground_level: float  # grey of the studio ground
+    meta: dict[str, Any]
+
+    @property
+    def height(self) -> int:
+        return self.width * 4 // 3
+
+
+def ground_level(seed: int) -> float:
+    """Grey of a light studio ground: drawn apart, since garments may be made close to it."""
+    return float(stream(seed, "ground level").uniform(0.80, 0.97))
+
+
+def draw_traits(seed: int, human: Human) -> tuple[bool, Array, Array]:
+    """Whether a man, the race shares (3,), and the rest-pose vertices."""
+    rng = stream(seed, "shape")
+    man = bool(rng.random() < 0.36)
+    race = rng.dirichlet([0.8, 0.5, 0.5])
+    details = _face(rng, human)
+    details["measure-shoulder-dist-decr"] = rng.uniform(0.0, 0.7)
+    details["measure-bust-circ-" + ("incr" if rng.random() < 0.5 else "decr")] = (
+        0 if man else rng.uniform(0, 0.5)
+    )
+    v = human.shape(
+        gender=np.clip(rng.normal(0.93 if man else 0.07, 0.08), 0, 1),
+        age=0.5 + 0.5 * rng.beta(1, 3.5), muscle=rng.beta(3, 3.5), weight=rng.beta(2.2, 3.8),
+        height=np.clip(rng.normal(0.6, 0.15), 0, 1), proportions=rng.beta(5, 2), race=race, details=details,
+    )  # fmt: skip
+    return man, race, v
+
+
+def _face(rng: np.random.Generator, human: Human) -> dict[str, float]:
+    """Random face targets, both sides alike, and an expression without the base mesh's frown."""
+    names = sorted(
+        n for n in human.targets if n.startswith(FACES) and not any(w in n for w in TOO_FAR)
+    )
+    out: dict[str, float] = {}
+    for name in rng.choice(names, 14, replace=False):
+        w = float(rng.uniform(0, 0.55))
+        out[str(name)] = w
+        if name.startswith("l-"):
+            out["r-" + name[2:]] = w
+    calm, smile = rng.uniform(0.2, 0.8), max(0.0, rng.uniform(-0.4, 0.8))
+    for side in ("left", "right"):
+        out[f"express-eyebrows-{side}-inner-up"] = calm
+        out[f"express-eye-{side}-opened-up"] = rng.uniform(0, 0.3)
+    out["express-mouth-corner-puller"] = smile
+    return out
+
+
+def draw_bottom(seed: int, studio: Studio, man: bool, width: int) -> Bottom:
+    """Trousers, shorts, leggings or a skirt."""
+    rng = stream(seed, "bottom")
+    kind = pick(
+        rng, {k: w for k, w in BOTTOMS.items() if not man or k not in ("skirt", "leggings")}
+    )
+    low = {"shorts": rng.uniform(-3.4, -1.2), "skirt": rng.uniform(-5.5, -1.6)}.get(
+        kind, rng.uniform(-7.4, -6.4)
+    )
+    wide = {"leggings": 0.0, "jeans": rng.uniform(0.02, 0.15)}.get(
+        kind, float(rng.choice([0.05, 0.12, 0.3, 0.5]))
+    )
+    layout = Layout(TEXTURE_PX * width * 0.75, x0=-3.0, y1=2.8, across=6.0, down=11.4)
+    denim = kind == "jeans" or (kind in ("shorts", "skirt") and rng.random() < 0.35)
+    cloth = "denim" if denim else "skirt" if kind == "skirt" else "plain"
+    fabric = trousers_cloth(rng, layout, cloth, studio.files)
+    return Bottom(
+        kind, rng.uniform(1.5, 2.4), low, fabric, wide, rng.uniform(-0.1, 0.55),
+        int(rng.integers(3, 14)), rng.uniform(0, 6.28), SKIRT_LABEL if kind == "skirt" else PANTS,
+    )  # fmt: skip
+
+
+def draw_person(studio: Studio, seed: int, width: int, clear: float) -> Person:
+    """The person of a seed at a picture width; clear: dm of room for cloth before the belly."""
+    human = studio.human
+    man, race, v = draw_traits(seed, human)
+    pose = random_pose(human, v, stream(seed, "pose"), clear)
+    r, t = human.pose_bones(v, pose.turns)
+    rng = stream(seed, "turn")
+    yaw = float(np.radians(np.clip(rng.normal() * 11, -28, 28)))
+    lean = rotation((1, 0, 0), rng.normal() * 0.03) @ rotation((0, 0, 1), rng.normal() * 0.015)
+    stand = Stand(v, r, t, rotation((0, 1, 0), yaw) @ lean)
+    camera, framing = frame(stream(seed, "camera"), human, v, width)
+    looks = draw_looks(seed, race, man)
+    rng = stream(seed, "accessories")
+    style = (
+        studio.hair[pick(rng, MEN if man else WOMEN)] if not man or rng.random() < 0.93 else None
+    )
+    hat = bool(rng.random() < 0.07)
+    shoes = bool(man or rng.random() < 0.6 or looks.flat_shoes is None)
+    parts = _body_parts(studio, seed, stand, looks, width, style, hat, shoes)
+    k25, hands = keypoints(human, v, r, t)
+    background, kind = draw_background(seed, studio.files, width, ground_level(seed))
+    return Person(
+        seed, width, stand, looks, camera, draw_light(stream(seed, "light"), kind == "light"),
+        draw_bottom(seed, studio, man, width), man, shoes, style,
+        camera(parts["hair"].xyz) if style else None, parts,
+        project(camera, k25 @ stand.turn.T, width),
+        np.stack([project(camera, h @ stand.turn.T, width) for h in hands]), background,
+        ground_level(seed),
+        {"man": man, "arms": pose.arms, "legs": pose.legs, "yaw": round(float(np.degrees(yaw)), 1),
+         "framing": framing, "background": kind, "hat": hat, "glasses": looks.glasses is not None},
+    )  # fmt: skip
+
+
+def project(camera: Camera, p: Array, width: int) -> F32:
+    """Posed dm (n, 3) -> x, y in pixels and 1 where inside the picture."""
+    xy = camera(p)[:, :2]
+    inside = ((xy >= 0) & (xy < [width, width * 4 // 3])).all(1)
+    return np.column_stack([xy, inside]).astype(np.float32)
+
+
+def _body_parts(
+    studio: Studio,
+    seed: int,
+    stand: Stand,
+    looks: Looks,
+    width: int,
+    style: HairStyle | None,
+    hat: bool,
+    shoes: bool,
+) -> dict[str, Part]:
+    human, v = studio.human, stand.v
+    rng = stream(seed, "skin")
+    height = width * 4 // 3
+    mottle = 0.7 * noise(rng, (height, width), 9 * width / 768) + 0.7 * noise(
+        rng, (height, width), 1
+    )
+    scalp = np.zeros(BODY_COUNT)
+    if style:
+        near, _ = cKDTree(style.asset.fit(v)).query(v[BODY][studio.body.scalp])
+        scalp[studio.body.scalp] = near < 0.09
+    brow = studio.brows[int(rng.integers(len(studio.brows)))]
+    paint = SkinPaint(human, studio.body, looks, v, brow, scalp, mottle, shoes)
+    eye_paint = EyePaint(looks, v)
+
+    def part(name: str, tri: Array, xyz: Array, painter: Any, label: Any, **more: Any) -> Part:
+        return Part(name, tri, xyz, vertex_normals(xyz, tri), painter, label, **more)
+
+    body = stand.posed(human.weights[BODY], v[BODY])
+    eyes = stand.posed(human.weights[EYES], v[EYES])
+    lash = stand.posed(human.weights[studio.lash_ids], v[studio.lash_ids])
+    parts = {
+        "body": part("body", studio.body_tri, body, paint, paint.label),
+        "eyes": part("eyes", studio.eye_tri, eyes, eye_paint, eye_paint.label, casts=False),
+        "lash": part("lash", studio.lash_tri, lash, plain(looks.tone * 0.3), FACE, casts=False),
+    }
+    if shoes:
+        shoe = studio.shoes[int(rng.integers(len(studio.shoes)))]
+        xyz = stand.posed(shoe.weights, shoe.fit(v))
+        left = (shoe.fit(v)[:, 0] > 0).astype(np.float32)
+
+        def side(px: Pixels) -> Array:
+            return np.where(px.at(left)[:, 0] > 0.5, 18, 19)
+
+        parts["shoes"] = part(
+            "shoes", shoe.tri, xyz, plain(colour(rng), 0.08), side, bias=0.15, casts=False
+        )
+    if style:
+        xyz = stand.posed(style.asset.weights, style.asset.fit(v))
+        long = style.along.max() > 0
+        parts["hair"] = part(
+            "hair", style.asset.tri, xyz, HairPaint(style, looks.hair, rng), HAIR,
+            clip=tip_clip(style) if long else None, strand=40.0, fray=float(rng.uniform(0.05, 0.3)),
+        )  # fmt: skip
+    if hat:
+        xyz = stand.posed(studio.hat.weights, studio.hat.fit(v))
+        parts["hat"] = part("hat", studio.hat.tri, xyz, plain(colour(rng), 0.02), HAT, bias=-0.15)
+    return parts
+
+
+def bottom_parts(
+    studio: Studio, person: Person, tucked: bool, waist: float, per_dm: float
+) -> list[Part]:
+    """Trousers or a skirt under a garment; waist: its upper edge, where the garment ends."""
+    b, shell, stand = person.bottom, studio.shell, person.stand
+    rng = stream(person.seed, "bottom folds")
+    folds = wrinkles(rng, b.fabric.layout, rng.uniform(0.7, 2.0))
+    rest = shell.legs(stand.v, 0.16 if tucked else 0.06, 0.0 if b.kind == "skirt" else b.width)
+    ref, arm = shell.ref, shell.fields["arm"]
+    low = -0.4 if b.kind == "skirt" else b.low
+    clip = np.stack([waist - ref[:, 1], ref[:, 1] - low, 0.3 - arm], 1)
+    xyz = stand.posed(shell.weights, rest)
+    bias = -0.12 if tucked else 0.1
+
+    def paint(p: Array) -> ClothPaint:
+        uv = b.fabric.layout.pixels(p[:, :2])
+        gloss = 0.03 if b.kind == "leggings" else 0.01
+        back = (p[:, 2] < 0).astype(np.float32)
+        cloth = (b.fabric.front, b.fabric.back)
+        return ClothPaint(studio.lib, cloth, uv, back, folds, uv, per_dm * 0.12, gloss=gloss)
+
+    parts = [
+        Part(
+            "pants", shell.tri, xyz, vertex_normals(xyz, shell.tri), paint(ref), b.label, clip, bias
+        )
+    ]
+    if b.kind == "skirt":
+        rest = shell.skirt(stand.v, 2.3, b.flare, b.folds, b.phase)
+        ref = shell.skirt_ref
+        xyz = stand.posed(shell.skirt_weights, rest)
+        clip = np.stack([waist - ref[:, 1], ref[:, 1] - b.low], 1)
+        normal = vertex_normals(xyz, shell.skirt_tri)
+        parts.append(
+            Part(
+                "skirt",
+                shell.skirt_tri,
+                xyz,
+                normal,
+                paint(ref),
+                b.label,
+                clip,
+                -0.05 if tucked else 0.35,
+            )
+        )
+    return parts
+
+
+def without_faces(part: Part, keep: Array) -> Part:
+    """The part without the triangles of which no vertex is kept."""
+    return replace(part, tri=part.tri[keep[part.tri].any(1)])

@@ -1,0 +1,273 @@
+"""A real garment photo as the in-shop picture, mapped onto the shell by a thin-plate spline."""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import RBFInterpolator
+
+from fuw.starter.figures.cutout import HEIGHT, WIDTH, Corners, arc, corners, cut_out
+from fuw.starter.figures.fabric import F32, read_photo
+from fuw.starter.figures.garment import GarmentSpec, cut
+from fuw.starter.figures.material import Material
+from fuw.starter.figures.mesh import Array
+from fuw.starter.figures.shell import Shell
+
+KINDS = ("t-shirt", "longsleeve", "shirt", "outwear")
+ARCS = (("neck", "outer", 6), ("inner", "pit", 3), ("pit", "hem", 5))
+FLAT_WIDER = 1.15  # a garment lying flat is wider than the figure
+
+
+class Candidate(NamedTuple):
+    """A photo that cuts out and landmarks cleanly."""
+
+    path: str  # relative to the garments folder
+    kind: str
+    mask: Array  # (256, 192) 0/1
+    outline: Array
+    corners: Corners
+
+
+@dataclass(frozen=True)
+class PhotoGarment:
+    """A photo placed on the product canvas, and where every panel vertex lies on it."""
+
+    image: F32  # (H, W, 3) sRGB 0..1
+    mask: npt.NDArray[np.uint8]  # (H, W) 0 or 255
+    xy: Array  # (n, 2) product pixels per panel vertex
+    spec: GarmentSpec
+    path: str
+
+
+def photo_files(material: Material) -> list[Path]:
+    """All garment photos, in a fixed order."""
+    return [p for kind in KINDS for p in sorted((material.garments / kind).glob("*.jpg"))]
+
+
+def _examine(photo: Path) -> Candidate | None:
+    mask = cut_out(read_photo(photo), np.random.default_rng(0))
+    found = corners(mask) if mask is not None else None
+    if mask is None or found is None:
+        return None
+    return Candidate(f"{photo.parent.name}/{photo.name}", photo.parent.name, mask, *found)
+
+
+class PhotoLibrary:
+    """All photos that cut out, landmark and map without folds.
+
+    Making it takes some minutes the first time, then it is in the cache.
+    """
+
+    def __init__(self, material: Material, shell: Shell, processes: int = 2) -> None:
+        self.material, self.shell = material, shell
+        self.template = Template(shell)
+        self.files = photo_files(material)
+        self.usable = material.cached("photos", lambda: self._examine_all(processes))
+
+    def _examine_all(self, processes: int) -> list[Candidate]:
+        with multiprocessing.Pool(processes) as pool:
+            found = [c for c in pool.map(_examine, self.files, chunksize=8) if c]
+        rng = np.random.default_rng(0)
+        return [c for c in found if any(self.try_on(c, rng, 384) for _ in range(3))]
+
+    def draw(self, rng: np.random.Generator, width: int, tries: int = 40) -> PhotoGarment | None:
+        """A usable photo, long sleeves as often as short ones; None where luck fails."""
+        by_sleeve = [
+            [c for c in self.usable if (c.kind == "longsleeve") == long] for long in (False, True)
+        ]
+        for _ in range(tries):
+            pool = by_sleeve[int(rng.random() < 0.5)] or self.usable
+            if not pool:
+                return None
+            garment = self.try_on(pool[rng.integers(len(pool))], rng, width)
+            if garment:
+                return garment
+        return None
+
+    def try_on(self, c: Candidate, rng: np.random.Generator, width: int) -> PhotoGarment | None:
+        """Map one photo onto the shell; None where it does not fit the template."""
+        a, b = c.corners["image_left"], c.corners["image_right"]
+        across = b["pit"][0] - a["pit"][0]
+        sleeve = [
+            np.linalg.norm((s["inner"] + s["outer"] - s["pit"] - s["neck"]) / 2) for s in (a, b)
+        ]
+        if np.mean(sleeve) / across < 0.22:
+            return None  # no sleeves: another template would be needed
+        spec = self.template.spec_for(c, rng)
+        xy = self.template.spline(c, spec)
+        image, mask, place = self._place(c, width)
+        size = np.array([image.shape[1], image.shape[0]], float)
+        xy = xy @ place[:, :2].T + place[:, 2]
+        return (
+            PhotoGarment(image, mask, xy, spec, c.path)
+            if self._maps_well(xy, spec, mask, size)
+            else None
+        )
+
+    def _place(self, c: Candidate, width: int) -> tuple[F32, npt.NDArray[np.uint8], Array]:
+        """The cut-out centred on the product canvas; the affine map is from examined pixels."""
+        photo = read_photo(self.material.garments / c.path)
+        height = width * 4 // 3
+        big = cv2.resize(
+            c.mask * 255, (photo.shape[1], photo.shape[0]), interpolation=cv2.INTER_CUBIC
+        )
+        ys, xs = np.where(big > 127)
+        k = min(width * 0.86 / (xs.max() - xs.min()), height * 0.8 / (ys.max() - ys.min()))
+        shift = [
+            width / 2 - k * (xs.max() + xs.min()) / 2,
+            height / 2 - k * (ys.max() + ys.min()) / 2,
+        ]
+        m = np.array([[k, 0, shift[0]], [0, k, shift[1]]])
+        flags = cv2.INTER_AREA if k < 1 else cv2.INTER_CUBIC
+        image = cv2.warpAffine(
+            photo, m, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        soft = cv2.GaussianBlur(
+            cv2.warpAffine(big, m, (width, height), flags=cv2.INTER_CUBIC),
+            (0, 0),
+            2.5 * width / 768 + 0.3,
+        )
+        fringe = np.ones((int(width * 0.012) | 1,) * 2)  # floor that still shows at the edge
+        mask = cv2.erode((soft > 140).astype(np.uint8) * 255, fringe)
+        scale = np.array([photo.shape[1] / WIDTH, photo.shape[0] / HEIGHT, 1.0])
+        return np.clip(image, 0, 1), mask, m * scale
+
+    def _maps_well(self, xy: Array, spec: GarmentSpec, mask: Array, size: Array) -> bool:
+        """Few vertices outside the cut-out, few folds, few squeezed triangles."""
+        shell = self.shell
+        on = (cut(shell.fields, spec)[shell.ids].min(1) > 0) & ~shell.on_back
+        far = cv2.distanceTransform((mask == 0).astype(np.uint8), cv2.DIST_L2, 3)
+        ix = np.clip(xy[on], 0, size - 1).astype(int)
+        tri = shell.panel_tri[on[shell.panel_tri].all(1)]
+        area = _areas(xy[tri])
+        stretch = abs(area) / np.maximum(abs(_areas(shell.flat[tri])), 1e-4)
+        outside = (far[ix[:, 1], ix[:, 0]] > 0.03 * size[0]).mean()
+        folded = (np.sign(area) != np.sign(np.median(area))).mean()
+        squeezed = (stretch < 0.2 * np.median(stretch)).mean()
+        return bool(outside <= 0.03 and folded <= 0.10 and squeezed <= 0.22)
+
+
+def _areas(t: Array) -> Array:
+    a, b = t[:, 1] - t[:, 0], t[:, 2] - t[:, 0]
+    return np.asarray(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+
+
+class Template:
+    """The same corners on the flat front panel, from the cut fields rather than from a picture."""
+
+    def __init__(self, shell: Shell) -> None:
+        self.shell = shell
+        self.loop = _front_loop(shell)
+        xy = shell.flat[self.loop]
+        k = np.exp(-(np.arange(-6, 7) ** 2) / 8.0)
+        closed = np.concatenate([xy[-6:], xy, xy[:6]])
+        self.outline = np.stack(
+            [np.convolve(closed[:, j], k / k.sum(), "valid") for j in range(2)], 1
+        )
+        self.table: dict[float, Array] = {}
+        for g in np.arange(0.5, 1.96, 0.1):
+            made = GarmentSpec("photo", max(0.0, 2 - g), float(g), 0.5, 0.1, 0.8)
+            self.table[float(g)] = _lengths(self.corners(made))
+
+    def corners(self, spec: GarmentSpec) -> Corners:
+        """Corners of a garment on the flat front panel (dm)."""
+        c, ids = self.outline, self.shell.ids[self.loop]
+        arm, s, x, y = (self.shell.fields[k][ids] for k in ("arm", "s", "x", "y"))
+        found: Corners = {}
+        for side, sign in (("image_left", -1), ("image_right", 1)):
+            on = c[:, 0] * sign > 0
+
+            def best(m: Array, score: Array, on: Array = on) -> int:
+                return int(np.where(m & on, score, -1e9).argmax())
+
+            under = (c[:, 1] < 5.0) & (abs(c[:, 0]) > 1.2) & (abs(c[:, 0]) < 3.0)
+            pit = best(under & (arm > 0.05) & (arm < 0.95), c[:, 1])
+            above = (c - c[pit]) @ np.array([sign * 0.66, 0.75])
+            half = np.median(above[on & (arm > 0.9) & (s < 1.9)])
+            index = {
+                "pit": pit,
+                "inner": best((arm > 0.5) & (above < half), -abs(s - spec.sleeve)),
+                "outer": best((arm > 0.5) & (above > half), -abs(s - spec.sleeve)),
+                "neck": best((y > 5) & (arm < 0.4), -abs(abs(x) - spec.neck_width)),
+                "hem": best((arm < 0.3) & (abs(x) > 0.9) & (y < 4), -abs(y - spec.hem)),
+            }
+            found[side] = {**{name: c[k] for name, k in index.items()}, "index": index}
+        return found
+
+    def spec_for(self, c: Candidate, rng: np.random.Generator) -> GarmentSpec:
+        """The garment that a photo shows, from its length ratios."""
+        a, b = c.corners["image_left"], c.corners["image_right"]
+        r = _lengths(c.corners) * FLAT_WIDER
+        sleeve = min(self.table, key=lambda g: abs(self.table[g][0] - r[0]))
+        hem = max(0.0, 2 - min(self.table, key=lambda g: abs(self.table[g][1] - r[1])))
+        wide = (b["neck"] - a["neck"])[0] / (b["pit"][0] - a["pit"][0]) * 2.6
+        return GarmentSpec(
+            "photo-" + c.kind, hem=max(0.0, hem + rng.uniform(-0.1, 0.6)), sleeve=sleeve,
+            neck_front=rng.uniform(0.35, 0.6), neck_back=0.12,
+            neck_width=float(np.clip(wide, 0.72, 1.15)),
+            loose=rng.uniform(0.3, 0.9), ease=rng.uniform(0.15, 0.35), flare=rng.uniform(0, 0.3),
+            tucked=bool(rng.random() < 0.2),
+        )  # fmt: skip
+
+    def spline(self, c: Candidate, spec: GarmentSpec) -> Array:
+        """Examined photo pixels (n, 2) of every panel vertex."""
+        mine = self.corners(spec)
+        src: list[Array] = []
+        dst: list[Array] = []
+        for side in ("image_left", "image_right"):
+            t, g = mine[side], c.corners[side]
+            for name in ("pit", "inner", "outer", "neck", "hem"):
+                src.append(t[name])
+                dst.append(g[name])
+            for a, b, k in ARCS:
+                src.extend(arc(self.outline, t["index"][a], t["index"][b], k))
+                dst.extend(arc(c.outline, g["index"][a], g["index"][b], k))
+            for f in (0.33, 0.67):  # cuffs are straight
+                src.append(t["inner"] * f + t["outer"] * (1 - f))
+                dst.append(g["inner"] * f + g["outer"] * (1 - f))
+        for f in (0.25, 0.5, 0.75):  # the hem follows the cut-out's lower edge
+            src.append(mine["image_left"]["hem"] * f + mine["image_right"]["hem"] * (1 - f))
+            y = c.corners["image_left"]["hem"] * f + c.corners["image_right"]["hem"] * (1 - f)
+            column = np.flatnonzero(c.mask[:, int(round(y[0]))])
+            dst.append(np.array([y[0], column.max() if len(column) else y[1]]))
+        once, keep = np.unique(np.array(src), axis=0, return_index=True)
+        fit = RBFInterpolator(once, np.array(dst)[keep], kernel="thin_plate_spline", smoothing=0.02)
+        return np.asarray(fit(self.shell.flat))
+
+
+def _lengths(q: Corners) -> Array:
+    """Sleeve length and body length of a set of corners, in armpit-to-armpit widths."""
+    a, b = q["image_left"], q["image_right"]
+    width = np.linalg.norm(b["pit"] - a["pit"])
+    sleeve = np.mean(
+        [
+            np.linalg.norm(s["outer"] - s["neck"]) + np.linalg.norm(s["inner"] - s["pit"])
+            for s in (a, b)
+        ]
+    )
+    return np.array([sleeve, abs((a["neck"] + b["neck"] - a["hem"] - b["hem"])[1]) / 2]) / width
+
+
+def _front_loop(shell: Shell) -> Array:
+    """Ordered border of the front panel (panel vertex numbers), its longest loop."""
+    tri = shell.panel_tri[(shell.panel_tri < shell.n_front).all(1)]
+    e = np.concatenate([tri[:, [0, 1]], tri[:, [1, 2]], tri[:, [2, 0]]])
+    _, inverse, count = np.unique(np.sort(e, 1), axis=0, return_inverse=True, return_counts=True)
+    following = {int(a): int(b) for a, b in e[count[inverse.ravel()] == 1]}
+    best: list[int] = []
+    seen: set[int] = set()
+    for start in following:
+        loop: list[int] = []
+        v = start
+        while v in following and v not in seen:
+            seen.add(v)
+            loop.append(v)
+            v = following[v]
+        best = max(best, loop, key=len)
+    return np.array(best)
