@@ -61,8 +61,9 @@ def _enlarge_where(heatmap: F32, active: Bool, margin: int) -> tuple[F32, int, i
         cut.append(slice(*wide))
         inner.append(slice((first - wide[0]) * STRIDE, (last - wide[0]) * STRIDE))
     part = heatmap[cut[0], cut[1]]
-    size = part.shape[1] * STRIDE, part.shape[0] * STRIDE
-    enlarged: F32 = cv2.resize(part, size, interpolation=cv2.INTER_CUBIC)
+    height, width = part.shape[0] * STRIDE, part.shape[1] * STRIDE
+    enlarged = np.empty((height, width), np.float32)
+    cv2.resize(part, (width, height), dst=enlarged, interpolation=cv2.INTER_CUBIC)
     top, left = (c.start * STRIDE + i.start for c, i in zip(cut, inner, strict=True))
     return enlarged[inner[0], inner[1]], top, left
 
