@@ -24,10 +24,9 @@ from fuw.engine.records import Given, Parts, PersonMaps
 
 def find_people(nets: Networks, ops: Ops, image: U8, clock: Clock) -> F32:
     """Key points of everybody in the picture, largest first: f32 (n, 25, 3), n may be 0."""
-    net = nets["openpose_body"]
     with clock("pose"):
-        x, scale = ops.openpose_input(image, net.model.sizes["height"], net.model.sizes["width"])
-        (net_output,) = net(x)
+        x, scale = ops.openpose_input(image, nets.fit("openpose_body")["net_height"])
+        (net_output,) = nets["openpose_body"](x)
         return keypoints.decode_body(net_output[0], scale)
 
 
@@ -76,17 +75,16 @@ def _hands(nets: Networks, ops: Ops, image: U8, body: F32, clock: Clock) -> F32:
         if not (boxes[:, 2] > 0).any():  # no hand can be placed: nothing to run the network on
             return np.zeros((2, 21, 3), np.float32)
         (heatmaps,) = nets["openpose_hand"](
-            ops.hand_input(image, boxes, nets["openpose_hand"].model.sizes["height"]))
+            ops.hand_input(image, boxes, nets.fit("openpose_hand")["size"]))
         return keypoints.decode_hands(heatmaps, boxes)
 
 
 def _densepose(nets: Networks, ops: Ops, image: U8, body: F32, clock: Clock) -> U8:
     with clock("densepose"):
         height, width = image.shape[:2]
-        net = nets["densepose"]
         x, scale = ops.densepose_input(image, nets.fit("densepose")["shorter"])
         box = densepose.person_box(body, height, width)
-        maps = net(x, (box * scale)[None].astype(np.float32))
+        maps = nets["densepose"](x, (box * scale)[None].astype(np.float32))
         return ops.compose_iuv(*maps, box, height, width)
 
 
@@ -106,8 +104,8 @@ def _parse(nets: Networks, ops: Ops, image: U8, body: F32, iuv: U8 | None, given
 def prepare_garment(nets: Networks, ops: Ops, image: U8, clock: Clock) -> U8:
     """M_c, the soft garment mask u8 (H, W) of the photo c, u8 (H, W, 3) RGB, framed or not."""
     with clock("mask"):
-        net = nets[nets.mask_net]
-        (d0,) = net(ops.mask_input(nets.mask_net, image, nets.fit(nets.mask_net)["size"]))
+        size = nets.fit(nets.mask_net)["size"]
+        (d0,) = nets[nets.mask_net](ops.mask_input(nets.mask_net, image, size))
         return ops.mask_labels(nets.mask_net, d0, *image.shape[:2])
 
 
