@@ -73,6 +73,11 @@ OPENPOSE_BODY = NetSpec(
             sizes={"height": 368, "width": 272, "out_height": 46, "out_width": 34},
             fit={"net_height": 368},
         ),
+        "starter": Variant(
+            width=0.25, options={"stages": (2, 1), "blocks": 3},
+            sizes={"height": 256, "width": 192, "out_height": 32, "out_width": 24},
+            fit={"net_height": 256},
+        ),
     },
 )
 
@@ -101,6 +106,11 @@ OPENPOSE_HAND = NetSpec(
         "official": Variant(
             sizes={"hands": 2, "height": 368, "width": 368, "out_height": 46, "out_width": 46},
             fit={"size": 368},
+        ),
+        "starter": Variant(
+            width=0.1875, options={"stages": 2},
+            sizes={"hands": 2, "height": 184, "width": 184, "out_height": 23, "out_width": 23},
+            fit={"size": 184},
         ),
     },
 )
@@ -138,6 +148,12 @@ SCHP = NetSpec(
             fit={"size": 473},
             labels="lip",
         ),
+        "starter": Variant(
+            width=0.25, options={"layers": (2, 2, 3, 2)},
+            sizes={"height": 281, "width": 281, "out_height": 71, "out_width": 71},
+            fit={"size": 281},
+            labels="viton",
+        ),
     },
 )
 
@@ -174,6 +190,11 @@ DENSEPOSE = NetSpec(
     gates=GATES,
     variants={
         "official": Variant(sizes={"height": 1088, "width": 800}, fit={"shorter": 800}),
+        "starter": Variant(
+            width=0.1875,
+            options={"blocks": (1, 2, 2, 1), "head_layers": 3, "detector": False},
+            sizes={"height": 256, "width": 192}, fit={"shorter": 192},
+        ),
     },
 )
 
@@ -204,6 +225,9 @@ U2NET = NetSpec(
     variants={
         "official": Variant(sizes={"height": 320, "width": 320}, fit={"size": 320}),
         "official-640": Variant(sizes={"height": 640, "width": 640}, fit={"size": 640}),
+        "starter": Variant(
+            width=0.125, sizes={"height": 224, "width": 224}, fit={"size": 224},
+        ),
     },
 )
 
@@ -271,7 +295,10 @@ SEG = NetSpec(
                    about="sigmoid per class, not softmax"),
     ),
     gates=GATES,
-    variants={"official": Variant(sizes={"height": 256, "width": 192})},
+    variants={
+        "official": Variant(sizes={"height": 256, "width": 192}),
+        "starter": Variant(width=0.125, sizes={"height": 256, "width": 192}),
+    },
 )
 
 GMM = NetSpec(
@@ -298,7 +325,10 @@ GMM = NetSpec(
                    about="offsets of the 5x5 control points: 25 x, then 25 y"),
     ),
     gates=GATES,
-    variants={"official": Variant(sizes={"height": 256, "width": 192})},
+    variants={
+        "official": Variant(sizes={"height": 256, "width": 192}),
+        "starter": Variant(width=0.25, sizes={"height": 256, "width": 192}),
+    },
 )
 
 ALIAS = NetSpec(
@@ -326,7 +356,12 @@ ALIAS = NetSpec(
     ),
     outputs=(TensorSpec("image", ("batch", 3, "height", "width"), range=(-1.0, 1.0)),),
     gates={"fp32": Gate(1e-4), "fp16": Gate(1e-2, 40.0), "bf16": Gate(5e-2, 40.0)},
-    variants={"official": Variant(sizes={"height": 1024, "width": 768})},
+    variants={
+        "official": Variant(sizes={"height": 1024, "width": 768}),
+        "starter": Variant(
+            width=0.125, options={"least": 8}, sizes={"height": 1024, "width": 768},
+        ),
+    },
     multiple=128,
     sized=True,
 )

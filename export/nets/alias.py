@@ -120,20 +120,22 @@ class ALIASGenerator(nn.Module):
         semantic_nc: parse groups; the blocks under the mask see one channel more.
         levels: sizes from the smallest, 1 / 2**(levels - 1), to full; 8 is official ("most"),
             7 its "more".
+        least: channels that no level and no input feature goes below, for narrow networks: the
+            largest level must carry two colours side by side to choose between them.
         noise_seed: None leaves out the random maps that the official code adds before every norm,
             in eval mode too; an integer draws them from this seed, the same at every call.
     """
 
     def __init__(self, width: float = 1.0, *, input_nc: int = 9, semantic_nc: int = 7,
-                 levels: int = 8, noise_seed: int | None = None) -> None:
+                 levels: int = 8, least: int = 0, noise_seed: int | None = None) -> None:
         super().__init__()
         if not 4 <= levels <= 9:
             raise ValueError(f"levels is {levels}, expected 4..9")
         self.levels = levels
         self.noise_seed = noise_seed
-        feature, hidden = scaled(16, width), scaled(128, width)
+        feature, hidden = max(least, scaled(16, width)), scaled(128, width)
         outputs = [scaled(1024, width)] * 3
-        outputs += [scaled(512 // 2**i, width) for i in range(levels - 3)]
+        outputs += [max(least, scaled(512 // 2**i, width)) for i in range(levels - 3)]
         self.block_names = ["head_0", "G_middle_0", "G_middle_1"]
         self.block_names += [f"up_{i}" for i in range(levels - 3)]
         self.conv_0 = nn.Conv2d(input_nc, outputs[0], 3, padding=1)

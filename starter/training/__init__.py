@@ -1,0 +1,1 @@
+"""Training of the starter weights: data, losses, one module per network, one loop for all."""

@@ -1,0 +1,59 @@
+"""The segmentation generator: L_S = lambda_CE L_CE; where the new garment will be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fuw.export.nets import build
+from fuw.kernels.cpu import group13, seg_input, seg_noise
+from fuw.starter.training.conditions import Fittings
+from fuw.starter.training.data import Figures, Photos, Sample
+from fuw.starter.training.loop import Batch
+from fuw.starter.training.losses import soft_dice
+
+WIDTH, GROUPS = 0.125, 13
+
+
+@dataclass
+class Segmentation:
+    """Task of the loop; `size` is the height of the map, its width three quarters of it."""
+
+    figures: Figures
+    photos: Photos
+    size: int = 256
+    cache: Path = Path("/tmp/fuw-skeletons")
+    name: str = "seg"
+    batch: int = 8
+    peak_lr: float = 2e-3
+    fittings: Fittings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fittings = Fittings(self.figures, self.cache)
+
+    def build(self) -> nn.Module:
+        return build("seg", WIDTH, dropout=0.1)
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        f = self.fittings.draw(rng)
+        size = (self.size, self.size * 3 // 4)
+        noise = seg_noise(int(rng.integers(1 << 31)), *size)
+        x = seg_input(f.mask, f.garment, group13(f.parse_agnostic), f.skeleton, noise)
+        truth = cv2.resize(group13(f.truth_parse), size[::-1], interpolation=cv2.INTER_NEAREST)
+        return {"x": x[0], "labels": truth}
+
+    def loss(self, net: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        logits = net.logits(batch["x"]).float()  # type: ignore[operator]
+        labels = batch["labels"].long()
+        truth = F.one_hot(labels, GROUPS).permute(0, 3, 1, 2).float()
+        # A sigmoid per class, as the chain reads it: so cross entropy per class.
+        ce = F.binary_cross_entropy_with_logits(logits, truth) * GROUPS
+        dice = soft_dice(logits.sigmoid(), labels)
+        right = (logits.argmax(1) == labels).float().mean()
+        return ce + 0.5 * dice, {"ce": float(ce.detach()), "dice": float(dice.detach()),
+                                 "right": float(right)}
