@@ -132,7 +132,8 @@ def test_paste_back_with_a_frame_that_hangs_over_the_photo():
     photo = picture(600, 500)
     frame = Frame((600, 500), (1024, 768), 250.0, 600.0, 1.0, (0, 0, 0))
     out = frame.paste_back(photo, np.zeros((1024, 768, 3), np.uint8))
-    assert out.shape == photo.shape and (out[120:] == 0).all() and np.array_equal(out[:88], photo[:88])
+    assert out.shape == photo.shape
+    assert (out[120:] == 0).all() and np.array_equal(out[:88], photo[:88])
 
 
 # --- people -----------------------------------------------------------------------------------
