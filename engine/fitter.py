@@ -16,7 +16,8 @@ from fuw.engine.backend import Model, OpenOptions
 from fuw.engine.choose import choose
 from fuw.engine.clock import Clock
 from fuw.engine.errors import FuwError
-from fuw.engine.framing import Frame, garment_frame, person_frame, whole_frame
+from fuw.engine.frame import Frame
+from fuw.engine.framing import garment_frame, person_frame, whole_frame
 from fuw.engine.images import INSIDE, Photo, Source, load_image
 from fuw.engine.nets import Networks
 from fuw.engine.ops import Ops, cpu_ops

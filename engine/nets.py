@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
 
+from fuw.engine.arrays import F32
 from fuw.engine.backend import Backend, Model, Network, OpenOptions
 from fuw.engine.errors import CheckpointError
 from fuw.engine.networks import network
+
+
+class Nets(Protocol):
+    """What the pipeline asks of its networks; the bench's baseline answers the same questions."""
+
+    @property
+    def mask_net(self) -> str:
+        """Name of the cloth mask network."""
+
+    def __getitem__(self, name: str) -> Callable[..., list[F32]]:
+        """The network called `name`."""
+
+    def fit(self, name: str) -> Mapping[str, int]:
+        """Parameters of its pre-processing twin."""
+
+    def labels(self, name: str) -> str:
+        """Label convention of a parser."""
 
 
 class Networks(Mapping[str, Network]):

@@ -17,12 +17,12 @@ from fuw.engine import densepose, keypoints
 from fuw.engine.arrays import F32, U8
 from fuw.engine.clock import Clock
 from fuw.engine.errors import NoPersonError
-from fuw.engine.nets import Networks
+from fuw.engine.nets import Nets
 from fuw.engine.ops import Ops
 from fuw.engine.records import Given, Parts, PersonMaps
 
 
-def find_people(nets: Networks, ops: Ops, image: U8, clock: Clock) -> F32:
+def find_people(nets: Nets, ops: Ops, image: U8, clock: Clock) -> F32:
     """Key points of everybody in the picture, largest first: f32 (n, 25, 3), n may be 0."""
     with clock("pose"):
         x, scale = ops.openpose_input(image, nets.fit("openpose_body")["net_height"])
@@ -30,7 +30,7 @@ def find_people(nets: Networks, ops: Ops, image: U8, clock: Clock) -> F32:
         return keypoints.decode_body(net_output[0], scale)
 
 
-def prepare_person(nets: Networks, ops: Ops, image: U8, clock: Clock,
+def prepare_person(nets: Nets, ops: Ops, image: U8, clock: Clock,
                    given: Given | None = None) -> PersonMaps:
     """Everything that depends on the person alone.
 
@@ -42,44 +42,50 @@ def prepare_person(nets: Networks, ops: Ops, image: U8, clock: Clock,
         NoPersonError: nobody was found in the picture.
     """
     given = given or Given()
-    height, width = image.shape[:2]
-    body = given.body if given.body is not None else _largest(
+    J = given.body if given.body is not None else main_person(
         find_people(nets, ops, image, clock))
-    hands = given.hands if given.hands is not None else _hands(nets, ops, image, body, clock)
+    hands = given.hands if given.hands is not None else find_hands(nets, ops, image, J, clock)
     with clock("skeleton"):
         P = given.skeleton if given.skeleton is not None else ops.draw_skeleton(
-            body, hands, height, width)
+            J, hands, image.shape[0], image.shape[1])
     iuv = given.iuv
-    if iuv is None and given.parse is None:
-        iuv = _densepose(nets, ops, image, body, clock)
-    S = _parse(nets, ops, image, body, iuv, given, clock)
+    if iuv is None and given.parse is None:  # a given parse leaves DensePose nothing to do
+        iuv = find_surface(nets, ops, image, J, clock)
+    if given.parse is None:
+        S = find_labels(nets, ops, image, J, iuv, clock)
+    else:
+        S = ops.lip_to_viton(given.parse, J, iuv) if given.labels == "lip" else given.parse
     with clock("agnostic"):
-        S_a = ops.parse_agnostic(S, body)
-        I_a = ops.image_agnostic(image, S, body)
+        S_a = ops.parse_agnostic(S, J)
+        I_a = ops.image_agnostic(image, S, J)
         groups = ops.group13(S_a)
-    return PersonMaps(image, body, hands, P, S, iuv, S_a, groups, I_a)
+    return PersonMaps(image, J, hands, P, S, iuv, S_a, groups, I_a)
 
 
-def _largest(people: F32) -> F32:
+def main_person(people: F32) -> F32:
+    """Key points f32 (25, 3) of the largest person; raises NoPersonError where there is none."""
     if not len(people):
         raise NoPersonError(
             "no person was found in the picture; use a frontal photo of one person from head to "
             "thigh, or bring key points with --pose"
         )
-    return people[0]
+    largest: F32 = people[0]
+    return largest
 
 
-def _hands(nets: Networks, ops: Ops, image: U8, body: F32, clock: Clock) -> F32:
+def find_hands(nets: Nets, ops: Ops, image: U8, body: F32, clock: Clock) -> F32:
+    """Hands of that body, f32 (2, 21, 3); zeros where no arm is seen, and no network runs."""
     with clock("hands"):
         boxes = keypoints.hand_boxes(body)
-        if not (boxes[:, 2] > 0).any():  # no hand can be placed: nothing to run the network on
+        if not (boxes[:, 2] > 0).any():
             return np.zeros((2, 21, 3), np.float32)
         (heatmaps,) = nets["openpose_hand"](
             ops.hand_input(image, boxes, nets.fit("openpose_hand")["size"]))
         return keypoints.decode_hands(heatmaps, boxes)
 
 
-def _densepose(nets: Networks, ops: Ops, image: U8, body: F32, clock: Clock) -> U8:
+def find_surface(nets: Nets, ops: Ops, image: U8, body: F32, clock: Clock) -> U8:
+    """DensePose I, U, V of that body, u8 (H, W, 3)."""
     with clock("densepose"):
         height, width = image.shape[:2]
         x, scale = ops.densepose_input(image, nets.fit("densepose")["shorter"])
@@ -88,28 +94,24 @@ def _densepose(nets: Networks, ops: Ops, image: U8, body: F32, clock: Clock) -> 
         return ops.compose_iuv(*maps, box, height, width)
 
 
-def _parse(nets: Networks, ops: Ops, image: U8, body: F32, iuv: U8 | None, given: Given,
-           clock: Clock) -> U8:
+def find_labels(nets: Nets, ops: Ops, image: U8, body: F32, iuv: U8 | None, clock: Clock) -> U8:
+    """The parse S in VITON-HD ids, u8 (H, W)."""
     with clock("parse"):
-        if given.parse is not None:
-            labels, convention = given.parse, given.labels
-        else:
-            size = nets.fit("schp")["size"]
-            (logits,) = nets["schp"](ops.schp_input(image, size))
-            labels = ops.schp_labels(logits, *image.shape[:2], size)
-            convention = nets.labels("schp")
-        return ops.lip_to_viton(labels, body, iuv) if convention == "lip" else labels
+        (height, width), size = image.shape[:2], nets.fit("schp")["size"]
+        (logits,) = nets["schp"](ops.schp_input(image, size))
+        labels = ops.schp_labels(logits, height, width, size)
+        return ops.lip_to_viton(labels, body, iuv) if nets.labels("schp") == "lip" else labels
 
 
-def prepare_garment(nets: Networks, ops: Ops, image: U8, clock: Clock) -> U8:
+def prepare_garment(nets: Nets, ops: Ops, image: U8, clock: Clock) -> U8:
     """M_c, the soft garment mask u8 (H, W) of the photo c, u8 (H, W, 3) RGB, framed or not."""
     with clock("mask"):
-        size = nets.fit(nets.mask_net)["size"]
+        (height, width), size = image.shape[:2], nets.fit(nets.mask_net)["size"]
         (d0,) = nets[nets.mask_net](ops.mask_input(nets.mask_net, image, size))
-        return ops.mask_labels(nets.mask_net, d0, *image.shape[:2])
+        return ops.mask_labels(nets.mask_net, d0, height, width)
 
 
-def fit(nets: Networks, ops: Ops, person: PersonMaps, c: U8, M_c: U8, clock: Clock,
+def fit(nets: Nets, ops: Ops, person: PersonMaps, c: U8, M_c: U8, clock: Clock,
         noise: F32) -> tuple[U8, Parts]:
     """Dress the person in the garment.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fuw.engine.arrays import F32, U8
-from fuw.engine.framing import Frame
+from fuw.engine.frame import Frame
 from fuw.engine.images import save_image
 from fuw.engine.judgement import Warning_
 
