@@ -18,10 +18,12 @@ class Ops:
     # A person's photo into the networks, and their answers out (section 3.1).
     openpose_input = staticmethod(cpu.openpose_input)
     hand_input = staticmethod(cpu.hand_input)
+    draw_skeleton = staticmethod(cpu.draw_skeleton)
     schp_input = staticmethod(cpu.schp_input)
     schp_labels = staticmethod(cpu.schp_labels)
     lip_to_viton = staticmethod(cpu.lip_to_viton)
     densepose_input = staticmethod(cpu.densepose_input)
+    compose_iuv = staticmethod(cpu.compose_iuv)
     parse_agnostic = staticmethod(cpu.parse_agnostic)
     image_agnostic = staticmethod(cpu.image_agnostic)
     group13 = staticmethod(cpu.group13)
