@@ -90,8 +90,8 @@ def find_surface(nets: Nets, ops: Ops, image: U8, body: F32, clock: Clock) -> U8
         height, width = image.shape[:2]
         x, scale = ops.densepose_input(image, nets.fit("densepose")["shorter"])
         box = densepose.person_box(body, height, width)
-        maps = nets["densepose"](x, (box * scale)[None].astype(np.float32))
-        return ops.compose_iuv(*maps, box, height, width)
+        coarse, fine, u, v = nets["densepose"](x, (box * scale)[None].astype(np.float32))
+        return ops.compose_iuv(coarse, fine, u, v, box, height, width)
 
 
 def find_labels(nets: Nets, ops: Ops, image: U8, body: F32, iuv: U8 | None, clock: Clock) -> U8:
