@@ -40,7 +40,7 @@ ENTRY(split_seg_f16, (const half* seg7, const half* misalign, half* out, int siz
 // (n, 9, size): agnostic photo 3, skeleton 3 (both u8 (n, size, 3)), warped garment (n, 3, size)
 template <class T>
 DEVICE void alias_input_body(const u8* agnostic, const u8* skeleton, const T* warped, T* out,
-                             int size) {
+                             int people, int size) {
     Quad q;
     if (!quad(&q, size)) return;
     u8 rgb[12];
@@ -48,7 +48,7 @@ DEVICE void alias_input_body(const u8* agnostic, const u8* skeleton, const T* wa
     T* at = out + (size_t)q.n * 9 * size + q.x;
     for (int picture = 0; picture < 2; ++picture) {
         const u8* source = picture == 0 ? agnostic : skeleton;
-        load_rgb(source + 3 * ((size_t)q.n * size + q.x), rgb, q.count);
+        load_rgb(source + 3 * ((size_t)(people > 1 ? q.n : 0) * size + q.x), rgb, q.count);
         for (int c = 0; c < 3; ++c, at += size) {
             for (int i = 0; i < q.count; ++i) v[i] = signed_colour(rgb[3 * i + c]);
             store4(at, v, q.count);
@@ -59,10 +59,12 @@ DEVICE void alias_input_body(const u8* agnostic, const u8* skeleton, const T* wa
         store4(at, v, q.count);
     }
 }
-ENTRY(alias_input_f32, (const u8* agnostic, const u8* skeleton, const float* warped, float* out, int size),
-      alias_input_body(agnostic, skeleton, warped, out, size))
-ENTRY(alias_input_f16, (const u8* agnostic, const u8* skeleton, const half* warped, half* out, int size),
-      alias_input_body(agnostic, skeleton, warped, out, size))
+#define ALIAS_INPUT(suffix, T)                                                                    \
+    ENTRY(alias_input_##suffix,                                                                   \
+          (const u8* agnostic, const u8* skeleton, const T* warped, T* out, int people, int size),\
+          alias_input_body(agnostic, skeleton, warped, out, people, size))
+ALIAS_INPUT(f32, float)
+ALIAS_INPUT(f16, half)
 
 // (n, 3, size) in -1..1 -> RGB u8 (n, size, 3), truncated. `bad` becomes 1 if any is NaN or Inf (drawn black).
 template <class T>

@@ -9,17 +9,18 @@ DEVICE int ordered(float v) {
 }
 DEVICE float unordered(int i) { return __int_as_float(i >= 0 ? i : i ^ 0x7fffffff); }
 
-// range[0], range[1] start at INT_MAX and INT_MIN; NaN is left out
+// range[0] gets the least value, range[1] the negative of the greatest; both start at 0x7fffffff,
+// so that one memset prepares them. NaN is left out.
 template <class T>
 DEVICE void min_max_body(const T* in, int* range, int size) {
     const int at = 16 * (int)(blockIdx.x * blockDim.x + threadIdx.x);
-    int low = 0x7fffffff, high = -0x7fffffff - 1;
+    int least = 0x7fffffff, most = 0x7fffffff;
     for (int i = at; i < min(at + 16, size); ++i) {
         const float v = load(in + i);
         if (v != v) continue;
-        low = min(low, ordered(v)), high = max(high, ordered(v));
+        least = min(least, ordered(v)), most = min(most, ordered(-v));
     }
-    if (low <= high) atomicMin(range, low), atomicMax(range + 1, high);
+    if (at < size) atomicMin(range, least), atomicMin(range + 1, most);
 }
 ENTRY(min_max_f32, (const float* in, int* range, int size), min_max_body(in, range, size))
 ENTRY(min_max_f16, (const half* in, int* range, int size), min_max_body(in, range, size))
@@ -32,10 +33,9 @@ DEVICE void to_bytes_body(const T* in, const int* range, u8* out, int size) {
     float v[4];
     u8 level[4];
     load4(in + q.x, v, q.count);
-    float low = 0.f, high = 1.f;
-    if (range && range[0] < range[1]) low = unordered(range[0]), high = unordered(range[1]);
+    const float low = range ? unordered(range[0]) : 0.f, high = range ? -unordered(range[1]) : 0.f;
     for (int i = 0; i < q.count; ++i) {
-        if (range && range[0] < range[1]) v[i] = (v[i] - low) / (high - low);
+        if (low < high) v[i] = (v[i] - low) / (high - low);
         v[i] = v[i] * 255.f;
         level[i] = v[i] > 0.f ? (u8)fminf(v[i], 255.f) : 0;  // NaN is 0
     }

@@ -8,12 +8,14 @@ DEVICE void neighbours(int i, int size, int source, int* low, int* high, float* 
     *low = (int)at, *high = min(*low + 1, source - 1), *part = at - (float)*low;
 }
 
-// One thread makes all 21 channels of one pixel: mask 1, cloth * mask 3, parse 13, skeleton 3, noise.
+// One thread makes all 21 channels of one pixel: mask 1, cloth * mask 3, parse 13, skeleton 3,
+// noise. `people` 1: the same person for every garment of the batch.
 template <class T>
 DEVICE void seg_input_body(const u8* mask, const u8* cloth, const u8* parse13, const u8* skeleton,
-                           const float* noise, T* out, int height, int width, int h, int w) {
+                           const float* noise, T* out, int people, int height, int width, int h,
+                           int w) {
     const int x = (int)(blockIdx.x * blockDim.x + threadIdx.x), y = (int)blockIdx.y;
-    const int n = (int)blockIdx.z;
+    const int n = (int)blockIdx.z, person = people > 1 ? n : 0;
     if (x >= w) return;
     int top, bottom, left, right;
     float fy, fx;
@@ -24,14 +26,15 @@ DEVICE void seg_input_body(const u8* mask, const u8* cloth, const u8* parse13, c
     for (int tap = 0; tap < 4; ++tap) {
         const int row = tap & 2 ? bottom : top, column = tap & 1 ? right : left;
         const float weight = (tap & 2 ? fy : 1.f - fy) * (tap & 1 ? fx : 1.f - fx);
-        const size_t at = ((size_t)n * height + row) * width + column;
+        const size_t place = (size_t)row * width + column, picture = (size_t)height * width;
+        const size_t at = n * picture + place, body = person * picture + place;
         const float inside = mask[at] >= 128 ? weight : 0.f;
         v[0] += inside;
-        const int label = parse13[at];
+        const int label = parse13[body];
         for (int c = 0; c < 13; ++c) v[4 + c] += label == c ? weight : 0.f;
         for (int c = 0; c < 3; ++c) {
             v[1 + c] += signed_colour(cloth[3 * at + c]) * inside;
-            v[17 + c] += signed_colour(skeleton[3 * at + c]) * weight;
+            v[17 + c] += signed_colour(skeleton[3 * body + c]) * weight;
         }
     }
     const size_t pixel = (size_t)y * w + x, plane = (size_t)h * w;
@@ -41,8 +44,8 @@ DEVICE void seg_input_body(const u8* mask, const u8* cloth, const u8* parse13, c
 #define SEG_INPUT(suffix, T)                                                                      \
     ENTRY(seg_input_##suffix,                                                                     \
           (const u8* mask, const u8* cloth, const u8* parse13, const u8* skeleton,                \
-           const float* noise, T* out, int height, int width, int h, int w),                      \
-          seg_input_body(mask, cloth, parse13, skeleton, noise, out, height, width, h, w))
+           const float* noise, T* out, int people, int height, int width, int h, int w),          \
+          seg_input_body(mask, cloth, parse13, skeleton, noise, out, people, height, width, h, w))
 SEG_INPUT(f32, float)
 SEG_INPUT(f16, half)
 

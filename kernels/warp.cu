@@ -1,29 +1,32 @@
 // In front of and behind the matcher: twins in cpu/warp.py.
 #include "common.cuh"
 
-// Nearest neighbour, pixel floor(i * H / h): a (n, 7, h, w) upper 1, skeleton 3, agnostic 3; b cloth.
+// Nearest neighbour, pixel floor(i * H / h): a (n, 7, h, w) upper 1, skeleton 3,
+// agnostic 3; b cloth. `people` 1: one person for the whole batch.
 template <class T>
 DEVICE void gmm_input_body(const u8* parse7, const u8* skeleton, const u8* agnostic,
-                           const u8* cloth, T* a, T* b, int height, int width, int h, int w) {
+                           const u8* cloth, T* a, T* b, int people, int height, int width, int h,
+                           int w) {
     const int x = (int)(blockIdx.x * blockDim.x + threadIdx.x), y = (int)blockIdx.y;
-    const int n = (int)blockIdx.z;
+    const int n = (int)blockIdx.z, person = people > 1 ? n : 0;
     if (x >= w) return;
     const int row = (int)((long long)y * height / h), column = (int)((long long)x * width / w);
-    const size_t at = ((size_t)n * height + row) * width + column;
+    const size_t place = (size_t)row * width + column, picture = (size_t)height * width;
+    const size_t at = n * picture + place, body = person * picture + place;
     const size_t plane = (size_t)h * w, pixel = (size_t)y * w + x;
     a += n * 7 * plane + pixel, b += n * 3 * plane + pixel;
     store(a, parse7[at] == 2 ? 1.f : 0.f);
     for (int c = 0; c < 3; ++c) {
-        store(a + (1 + c) * plane, signed_colour(skeleton[3 * at + c]));
-        store(a + (4 + c) * plane, signed_colour(agnostic[3 * at + c]));
+        store(a + (1 + c) * plane, signed_colour(skeleton[3 * body + c]));
+        store(a + (4 + c) * plane, signed_colour(agnostic[3 * body + c]));
         store(b + c * plane, signed_colour(cloth[3 * at + c]));
     }
 }
 #define GMM_INPUT(suffix, T)                                                                      \
     ENTRY(gmm_input_##suffix,                                                                     \
           (const u8* parse7, const u8* skeleton, const u8* agnostic, const u8* cloth, T* a, T* b, \
-           int height, int width, int h, int w),                                                  \
-          gmm_input_body(parse7, skeleton, agnostic, cloth, a, b, height, width, h, w))
+           int people, int height, int width, int h, int w),                                      \
+          gmm_input_body(parse7, skeleton, agnostic, cloth, a, b, people, height, width, h, w))
 GMM_INPUT(f32, float)
 GMM_INPUT(f16, half)
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fuw.engine.arrays import F32, U8
+from fuw.engine.arrays import F32, I32, U8
 
 # SCHP's ImageNet statistics. Its network reads B, G, R, and so do these rows.
 SCHP_MEAN_BGR = np.array([0.406, 0.456, 0.485], np.float32)
@@ -34,6 +34,18 @@ def schp_affine(height: int, width: int, size: int = 473, inverse: bool = False,
         points[2] = points[1] + np.array([-arm[1], arm[0]], np.float32)
     source, target = (crop, picture) if inverse else (picture, crop)
     return np.asarray(cv2.getAffineTransform(source, target), np.float64)
+
+
+def warp_places(matrix: npt.NDArray[np.float64], height: int, width: int) -> tuple[I32, I32]:
+    """Where OpenCV's warpAffine by `matrix` (2, 3), which must not turn, reads its source.
+
+    Returns i32 x (width) and y (height) in 1/32 pixel: 10-bit fixed point, rounded once more, so
+    these integers and no exact ones are what its pixels depend on.
+    """
+    sx, sy = 1 / matrix[0, 0], 1 / matrix[1, 1]
+    x = np.rint(np.arange(width) * sx * 1024) + np.rint(-sx * matrix[0, 2] * 1024) + 16
+    y = np.rint((np.arange(height) * sy - sy * matrix[1, 2]) * 1024) + 16
+    return (x.astype(np.int64) >> 5).astype(np.int32), (y.astype(np.int64) >> 5).astype(np.int32)
 
 
 def schp_crop(image: U8, size: int = 473) -> U8:

@@ -6,13 +6,13 @@ VITON-HD's 20 ids are CIHP's: 0 background, 1 hat, 2 hair, 3 glove, 4 sunglasses
 one: 10 is a jumpsuit, and the neck belongs to nobody in particular.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from fuw.engine.arrays import F32, U8
-from fuw.kernels.cpu.fit import schp_affine
+from fuw.kernels.cpu.fit import schp_affine, warp_places
 from fuw.kernels.cpu.taps import argmax_labels, linear_taps
 
 JUMPSUIT = NECK = 10  # the same number in LIP and in VITON-HD
@@ -59,20 +59,27 @@ def one_hot(labels: U8, n: int) -> F32:
 
 
 @lru_cache(maxsize=8)
-def _schp_taps(length: int, scale: float, offset: float, size: int, source: int) -> F32:
+def _schp_taps(places: bytes, size: int, source: int) -> F32:
     """One axis of "enlarge to `size`, then OpenCV's warpAffine": (length, source).
 
-    OpenCV rounds source positions to 1/32 pixel from 10-bit fixed point; zero outside the crop.
+    `places` are the i32 bytes of `warp_places`; zero outside the crop.
     """
-    fixed = np.rint(np.arange(length) * scale * 1024) + np.rint(offset * 1024) + 16
-    at = fixed.astype(np.int64) >> 5
+    at = np.frombuffer(places, np.int32)
     whole, part = at >> 5, (at & 31) / 32
-    warp = np.zeros((length, size), np.float32)
+    warp = np.zeros((at.size, size), np.float32)
     for index, weight in ((whole, 1 - part), (whole + 1, part)):
         inside = np.flatnonzero((index >= 0) & (index < size))
         warp[inside, index[inside]] += weight[inside].astype(np.float32)
     taps: F32 = np.matmul(warp, linear_taps(size, source, align_corners=True))
     return taps
+
+
+def schp_taps(h: int, w: int, height: int, width: int, size: int = 473) -> tuple[F32, F32]:
+    """Matrices (height, h) and (width, w) that take SCHP's logits (h, w) back onto the picture."""
+    # The official code asks OpenCV for the inverse warp and gives it the inverse matrix, so that
+    # OpenCV inverts it once more; the last bits decide some pixels.
+    xs, ys = warp_places(schp_affine(height, width, size, inverse=True), height, width)
+    return _schp_taps(ys.tobytes(), size, h), _schp_taps(xs.tobytes(), size, w)
 
 
 def schp_labels(logits: F32, height: int, width: int, size: int = 473) -> U8:
@@ -81,29 +88,63 @@ def schp_labels(logits: F32, height: int, width: int, size: int = 473) -> U8:
     The official order: enlarge the logits to `size` (align_corners), warp every plane back onto the
     picture, then take the arg max. None of it turns the picture, so each axis is one matrix.
     """
-    matrix = schp_affine(height, width, size, inverse=True)
-    back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
-    rows = _schp_taps(height, float(back[1, 1]), float(back[1, 2]), size, logits.shape[2])
-    columns = _schp_taps(width, float(back[0, 0]), float(back[0, 2]), size, logits.shape[3])
+    rows, columns = schp_taps(logits.shape[2], logits.shape[3], height, width, size)
     return argmax_labels(logits[0], rows, columns)
+
+
+@dataclass(frozen=True)
+class LipRules:
+    """Where `lip_to_viton` draws its lines, in pixels; f32 throughout, as the CUDA kernel has them.
+
+    The hip line is y = hip_y + x * hip_slope. The jaw is an ellipse about the nose, `chin` long
+    along the unit vector `axis` from nose to neck and `across` wide; chin 0: no nose or no neck
+    seen. Bare torso is looked for from row `torso_top` on.
+    """
+
+    hip_y: float
+    hip_slope: float
+    nose: tuple[float, float]
+    axis: tuple[float, float]
+    chin: float
+    across: float
+    torso_top: float
+
+    def packed(self) -> F32:
+        """The nine numbers in the order of parse.cu."""
+        return np.array([self.hip_y, self.hip_slope, *self.nose, *self.axis, self.chin, self.across,
+                         self.torso_top], np.float32)
+
+
+def lip_rules(body: F32, height: int) -> LipRules:
+    """The lines for one person, BODY_25 f32 (25, 3), a missing joint (0, 0)."""
+    hip_y, hip_slope = _hip_line(body)
+    chin, across, axis = _jaw(body)
+    shoulders = [float(body[joint, 1]) for joint in (2, 5) if _seen(body, joint)]
+    torso_top = min(shoulders) - 0.1 * height if shoulders else 0.0
+    nose = float(body[0, 0]), float(body[0, 1])
+    return LipRules(hip_y, hip_slope, nose, axis, chin, across, torso_top)
 
 
 def lip_to_viton(parse: U8, body: F32, iuv: U8 | None = None) -> U8:
     """LIP ids -> VITON-HD ids, u8 (H, W). Not from the paper: its bridge from SCHP to CIHP labels.
 
-    body is BODY_25 f32 (25, 3) in pixels, a missing joint (0, 0). A jumpsuit becomes upper clothes
-    above the line through the hips and trousers below it. Face pixels below the jaw become neck
-    (10). With DensePose's `iuv` u8 (H, W, 3), torso pixels without any cloth become neck as well.
+    A jumpsuit becomes upper clothes above the line through the hips and trousers below it. Face
+    pixels below the jaw become neck (10). With DensePose's `iuv` u8 (H, W, 3), torso pixels that
+    carry no cloth become neck as well.
     """
+    rules = lip_rules(body, parse.shape[0])
     result = parse.copy()
-    if np.any(parse == JUMPSUIT):
-        _split_jumpsuit(result, body)
-    _mark_neck(result, parse, body)
+    ys, xs = np.nonzero(parse == JUMPSUIT)
+    hip = np.float32(rules.hip_y) + xs.astype(np.float32) * np.float32(rules.hip_slope)
+    result[ys, xs] = np.where(ys < hip, UPPER, TROUSERS)
+    if rules.chin:
+        _mark_neck(result, parse, rules)
     if iuv is not None:
         torso = (iuv[:, :, 0] == TORSO_FRONT) | (iuv[:, :, 0] == TORSO_BACK)
-        bare = np.zeros(256, bool)
-        bare[list(SKIN_OR_NOTHING)] = True
-        result[torso & bare[parse] & _below_shoulders(body, parse.shape)] = NECK
+        torso &= (np.arange(parse.shape[0]) >= rules.torso_top)[:, None]
+        ys, xs = np.nonzero(torso)
+        bare = np.isin(parse[ys, xs], SKIN_OR_NOTHING)
+        result[ys[bare], xs[bare]] = NECK
     return result
 
 
@@ -111,49 +152,44 @@ def _seen(body: F32, joint: int) -> bool:
     return bool(body[joint, 0] != 0 or body[joint, 1] != 0)
 
 
-def _split_jumpsuit(result: U8, body: F32) -> None:
-    """Above the hips 5, below 9; without hips by the shoulders' breadth, without those all 5."""
-    ys, xs = np.nonzero(result == JUMPSUIT)
-    hip_y: float | npt.NDArray[np.float64]
-    right, left = body[9, :2].astype(float), body[12, :2].astype(float)
-    if _seen(body, 9) and _seen(body, 12) and right[0] != left[0]:
-        hip_y = right[1] + (xs - right[0]) * (left[1] - right[1]) / (left[0] - right[0])
-    elif _seen(body, 9) or _seen(body, 12):
-        hip_y = max(right[1], left[1])
-    elif _seen(body, 2) and _seen(body, 5):
+def _hip_line(body: F32) -> tuple[float, float]:
+    """y at x = 0, and slope: through the hips, else by the shoulders, else below the picture."""
+    (rx, ry), (lx, ly) = ((float(body[joint, 0]), float(body[joint, 1])) for joint in (9, 12))
+    if _seen(body, 9) and _seen(body, 12) and rx != lx:
+        slope = (ly - ry) / (lx - rx)
+        return ry - rx * slope, slope
+    if _seen(body, 9) or _seen(body, 12):
+        return max(ry, ly), 0.0
+    if _seen(body, 2) and _seen(body, 5):
         shoulders = body[[2, 5], :2].astype(float)
         # An adult's hips lie about one and a half shoulder breadths below the shoulders.
-        hip_y = shoulders[:, 1].mean() + 1.5 * float(np.linalg.norm(shoulders[0] - shoulders[1]))
-    else:
-        hip_y = float("inf")
-    result[ys, xs] = np.where(ys < hip_y, UPPER, TROUSERS)
+        breadth = float(np.linalg.norm(shoulders[0] - shoulders[1]))
+        return float(shoulders[:, 1].mean()) + 1.5 * breadth, 0.0
+    return float("inf"), 0.0
 
 
-def _mark_neck(result: U8, parse: U8, body: F32) -> None:
-    """Face pixels outside the jaw's half ellipse about the nose: t along nose -> neck, s across."""
+def _jaw(body: F32) -> tuple[float, float, tuple[float, float]]:
+    """chin, across, axis of the half ellipse that a face ends with; all 0 without nose or neck."""
     if not (_seen(body, 0) and _seen(body, 1)):
-        return
-    ys, xs = np.nonzero(parse == FACE)
-    nose = body[0, :2].astype(float)
-    axis = body[1, :2].astype(float) - nose
-    length = float(np.hypot(*axis))
-    if length == 0 or ys.size == 0:
-        return
-    axis /= length
+        return 0.0, 0.0, (0.0, 0.0)
+    dx, dy = (float(v) for v in body[1, :2].astype(float) - body[0, :2])
+    length = float(np.hypot(dx, dy))
+    if length == 0:
+        return 0.0, 0.0, (0.0, 0.0)
     across = HALF_FACE * length
     if _seen(body, 17) and _seen(body, 18):
         across = max(across, 0.5 * float(np.linalg.norm(body[17, :2] - body[18, :2])))
-    t = (xs - nose[0]) * axis[0] + (ys - nose[1]) * axis[1]
-    s = (ys - nose[1]) * axis[0] - (xs - nose[0]) * axis[1]
-    chin = CHIN * length
+    return CHIN * length, across, (dx / length, dy / length)
+
+
+def _mark_neck(result: U8, parse: U8, rules: LipRules) -> None:
+    """Face pixels outside the jaw become neck: t runs along the axis in chins, s across it."""
+    ys, xs = np.nonzero(parse == FACE)
+    x = xs.astype(np.float32) - np.float32(rules.nose[0])
+    y = ys.astype(np.float32) - np.float32(rules.nose[1])
+    ax, ay = (np.float32(v) for v in rules.axis)
+    t = (x * ax + y * ay) / np.float32(rules.chin)
+    s = (y * ax - x * ay) / np.float32(rules.across)
     # From half-way to the chin on: higher up, what lies outside the ellipse is an ear or a cheek.
-    neck = (t > 0.5 * chin) & ((t / chin) ** 2 + (s / across) ** 2 > 1)
+    neck = (t > np.float32(0.5)) & (t * t + s * s > np.float32(1))
     result[ys[neck], xs[neck]] = NECK
-
-
-def _below_shoulders(body: F32, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    """Rows where bare torso may be: from a little above the shoulders on (all, without them)."""
-    seen = [float(body[joint, 1]) for joint in (2, 5) if _seen(body, joint)]
-    top = min(seen) - 0.1 * shape[0] if seen else 0.0
-    rows: npt.NDArray[np.bool_] = (np.arange(shape[0]) >= top)[:, None]
-    return rows
