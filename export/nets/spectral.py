@@ -35,13 +35,13 @@ class SpectralConv2d(nn.Module):
         """weight_orig / (u . W v), the shape of weight_orig."""
         rows = self.weight_orig.flatten(1)
         if self.training:
-            with torch.no_grad(), torch.autocast(rows.device.type, enabled=False):
+            with torch.no_grad():
                 self.weight_v.copy_(F.normalize(rows.T @ self.weight_u, dim=0, eps=EPS))
                 self.weight_u.copy_(F.normalize(rows @ self.weight_v, dim=0, eps=EPS))
         # Copies, since a second forward before the backward moves the buffers in place.
         u, v = self.weight_u.clone(), self.weight_v.clone()
-        with torch.autocast(rows.device.type, enabled=False):  # bf16 is too coarse for a divisor
-            return self.weight_orig / torch.dot(u, rows @ v)
+        # u . W v by elements: under autocast a product of matrices would be too coarse a divisor.
+        return self.weight_orig / (rows * u[:, None] * v).sum()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(b, inputs, h, w) -> (b, outputs, h, w)."""
