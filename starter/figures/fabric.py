@@ -172,7 +172,7 @@ def pattern(
         t += (
             (second - t)
             * np.clip(0.25 + 0.2 * noise(rng, (h, w), max(1, 0.02 * px), (1, 2)), 0, 1)[..., None]
-            * 0.6
+            * 0.35
         )
     elif kind == "blocks":
         if rng.random() < 0.5:
@@ -299,7 +299,9 @@ def trousers_cloth(
     h, w = layout.shape
     px = layout.px
     if kind == "denim":
-        base = np.array([0.16, 0.22, 0.36], np.float32) * rng.uniform(0.5, 2.0)
+        blue = np.array([0.16, 0.22, 0.36]) * rng.uniform(0.4, 2.0) + rng.normal(size=3) * 0.02
+        grey = np.full(3, rng.choice([0.06, 0.1, 0.3, 0.75]))
+        base = (blue if rng.random() < 0.65 else grey).astype(np.float32)
         t = np.empty((h, w, 3), np.float32)
         t[:] = np.clip(base, 0, 0.9)
         x = (np.arange(w) / px + layout.x0)[None]
@@ -310,7 +312,7 @@ def trousers_cloth(
             * rng.uniform(0, 0.5)
         )
         t += (0.75 - t) * worn[..., None].astype(np.float32)
-        t *= 1 + 0.09 * noise(rng, (h, w), 1, (1, 2))[..., None]
+        t *= 1 + 0.05 * noise(rng, (h, w), 1, (1, 2))[..., None]
     else:
         name = pick(
             rng,

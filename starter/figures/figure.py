@@ -7,12 +7,10 @@ from dataclasses import asdict
 import numpy as np
 
 from fuw.starter.figures.garment import GarmentSpec
-from fuw.starter.figures.human import Human
 from fuw.starter.figures.person import Person, draw_person, draw_traits, ground_level
 from fuw.starter.figures.product import correspondence, show
 from fuw.starter.figures.sample_io import CORR_STEP, U8, Dressed, Figure
 from fuw.starter.figures.scene import body_chart, camera_look, dress
-from fuw.starter.figures.skin import draw_looks
 from fuw.starter.figures.studio import Studio
 from fuw.starter.figures.wear import Garment, draw_garment
 
@@ -25,19 +23,14 @@ def make_figure(studio: Studio, seed: int, width: int = 384, photos: float = 0.5
     photos: share of garments that are real photos. The person, pose, camera and light do not
     depend on the garments, except that arms leave room for the wider of the two.
     """
-    hard = _hard_colours(studio.human, seed)
+    traits = draw_traits(seed, studio.human)
+    hard = (np.full(3, ground_level(seed)), traits.looks.tone)  # a parser must not rely on these
     garments = [draw_garment(studio, seed, which, width, photos, hard) for which in "ab"]
-    person = draw_person(studio, seed, width, max(g.spec.clearance for g in garments))
+    person = draw_person(studio, seed, traits, width, max(g.spec.clearance for g in garments))
     iuv = body_chart(studio, person)
     a, b = (_dressed(studio, person, g, iuv) for g in garments)
     meta = {"renderer": RENDERER, **person.meta, "a": _notes(garments[0]), "b": _notes(garments[1])}
     return Figure(seed, a, b, person.body, person.hands, meta)
-
-
-def _hard_colours(human: Human, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Colours that a parser must not rely on: this figure's ground and its skin."""
-    man, race, _ = draw_traits(seed, human)
-    return np.full(3, ground_level(seed)), draw_looks(seed, race, man).tone
 
 
 def _dressed(studio: Studio, person: Person, garment: Garment, iuv: U8) -> Dressed:

@@ -13,7 +13,7 @@ from fuw.starter.figures.pose import pick
 UPPER, DRESS, COAT = 5, 6, 7  # VITON-HD ids
 KINDS = {
     "tee": 3.2, "vneck": 1.3, "long": 3.2, "sweater": 1.3, "turtle": 0.7, "shirt": 1.8, "tank": 1.0,
-    "straps": 0.8, "crop": 0.8, "tunic": 0.8, "dress": 1.3, "jumpsuit": 0.5, "coat": 1.3,
+    "straps": 0.8, "crop": 0.8, "tunic": 0.8, "dress": 2.6, "jumpsuit": 0.7, "coat": 2.2,
 }  # fmt: skip
 LONG = ("long", "sweater", "turtle", "coat")
 
@@ -91,7 +91,8 @@ def _of_kind(s: GarmentSpec, kind: str, rng: np.random.Generator) -> GarmentSpec
         hem = u(-0.6, 0.8)
         low = u() < 0.35
         return replace(s, hem=1.7 if low else hem, lower="skirt" if low else "",
-                       lower_hem=u(-4.5, -0.8), gap=u(0.15, 1.0), ease=u(0.3, 0.55), loose=u(0.5, 1), collar=u() < 0.5,
+                       lower_hem=u(-4.5, -0.8), gap=u(0.15, 1.0), ease=u(0.3, 0.55),
+                       loose=u(0.5, 1), collar=u() < 0.5,
                        neck_front=u(0.2, 1.2), label=COAT)  # fmt: skip
     if kind in ("tunic", "dress", "jumpsuit"):
         sleeveless = kind != "tunic" and u() < 0.35

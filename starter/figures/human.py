@@ -27,7 +27,10 @@ PARTS = {
     "upperarm": ("upperarm",),
     "forearm": ("lowerarm",),
 }
-DETAILS = "arms buttocks cheek chin ears eyebrows eyes forehead head hip legs mouth neck nose stomach torso"
+DETAILS = (
+    "arms buttocks cheek chin ears eyebrows eyes forehead head hip legs mouth neck nose "
+    "stomach torso"
+)
 
 
 def read_target(path: Any) -> tuple[Array, Array] | None:
@@ -95,6 +98,13 @@ def _load(material: Material) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _means(groups: list[list[int]], n: int) -> sp.csr_matrix:
+    """The matrix (groups, n) that takes vertices to the mean of each group."""
+    rows = np.repeat(np.arange(len(groups)), [len(g) for g in groups])
+    share = np.concatenate([np.full(len(g), 1 / len(g)) for g in groups])
+    return sp.csr_matrix((share, (rows, np.concatenate(groups))), (len(groups), n))
+
+
 def _two(x: float, low: str, high: str) -> dict[str, float]:
     return {low: 1 - x, high: x}
 
@@ -119,6 +129,7 @@ class Human:
         self.weights: sp.csr_matrix = d["weights"]
         self.lip_faces: Array = d["lips"]
         self.scalp_faces: Array = d["scalp"]
+        self._ends = _means(self.heads + self.tails, len(self.v))
         self.index = {b: i for i, b in enumerate(self.order)}
         self.body_quads = self.quads[self.groups == "body"]
         dominant = np.asarray(self.weights.argmax(1)).ravel()
@@ -172,9 +183,8 @@ class Human:
 
     def joints(self, v: Array) -> tuple[Array, Array]:
         """Head and tail of every bone (B, 3) on the unposed vertices v."""
-        return np.array([v[i].mean(0) for i in self.heads]), np.array(
-            [v[i].mean(0) for i in self.tails]
-        )
+        ends = self._ends @ v
+        return ends[: len(self.order)], ends[len(self.order) :]
 
     def joint(self, v: Array, bone: str) -> Array:
         """Where a bone begins, on the unposed vertices v."""

@@ -56,17 +56,6 @@ def quads_to_tris(quads: Array) -> Array:
     return t[(t[:, 0] != t[:, 1]) & (t[:, 1] != t[:, 2]) & (t[:, 2] != t[:, 0])]
 
 
-def vertex_normals(v: Array, tri: Array) -> Array:
-    """Unit normals (V, 3) f32, weighted by the area of the triangles around each vertex."""
-    v = v.astype(np.float32, copy=False)
-    a = v[tri[:, 0]]
-    n = np.cross(v[tri[:, 1]] - a, v[tri[:, 2]] - a)
-    corner = tri.ravel()
-    out = np.stack([np.bincount(corner, np.repeat(n[:, k], 3), len(v)) for k in range(3)], 1)
-    out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
-    return out.astype(np.float32)
-
-
 def quad_edges(quads: Array) -> Array:
     """The four edges of every quad, sorted within the edge: (4F, 2)."""
     return np.sort(np.stack([quads, np.roll(quads, -1, 1)], 2).reshape(-1, 2), 1)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from fuw.starter.figures.background import draw_background
 from fuw.starter.figures.camera import Camera, frame
-from fuw.starter.figures.fabric import F32, Fabric, Layout, colour, noise, trousers_cloth, wrinkles
+from fuw.starter.figures.fabric import Fabric, Layout, colour, noise, trousers_cloth, wrinkles
 from fuw.starter.figures.hair import MEN, WOMEN, HairPaint, HairStyle, tip_clip
 from fuw.starter.figures.human import BODY, BODY_COUNT, EYES, Human
 from fuw.starter.figures.keypoints import keypoints
 from fuw.starter.figures.light import Light, draw_light
-from fuw.starter.figures.mesh import Array, vertex_normals
+from fuw.starter.figures.mesh import Array
 from fuw.starter.figures.part import Part, Pixels, plain
 from fuw.starter.figures.pose import pick, random_pose, rotation
+from fuw.starter.figures.raster import F32, vertex_normals
 from fuw.starter.figures.skin import FACE, HAIR, HAT, EyePaint, Looks, SkinPaint, draw_looks
 from fuw.starter.figures.streams import stream
 from fuw.starter.figures.studio import Studio
@@ -76,8 +77,17 @@ def ground_level(seed: int) -> float:
     return float(stream(seed, "ground level").uniform(0.80, 0.97))
 
 
-def draw_traits(seed: int, human: Human) -> tuple[bool, Array, Array]:
-    """Whether a man, the race shares (3,), and the rest-pose vertices."""
+class Traits(NamedTuple):
+    """The body a person has."""
+
+    man: bool
+    race: Array  # (3,) shares of caucasian, african, asian
+    v: Array  # all vertices, rest pose
+    looks: Looks
+
+
+def draw_traits(seed: int, human: Human) -> Traits:
+    """The body of a seed."""
     rng = stream(seed, "shape")
     man = bool(rng.random() < 0.36)
     race = rng.dirichlet([0.8, 0.5, 0.5])
@@ -89,9 +99,10 @@ def draw_traits(seed: int, human: Human) -> tuple[bool, Array, Array]:
     v = human.shape(
         gender=np.clip(rng.normal(0.93 if man else 0.07, 0.08), 0, 1),
         age=0.5 + 0.5 * rng.beta(1, 3.5), muscle=rng.beta(3, 3.5), weight=rng.beta(2.2, 3.8),
-        height=np.clip(rng.normal(0.6, 0.15), 0, 1), proportions=rng.beta(5, 2), race=race, details=details,
+        height=np.clip(rng.normal(0.6, 0.15), 0, 1), proportions=rng.beta(5, 2),
+        race=race, details=details,
     )  # fmt: skip
-    return man, race, v
+    return Traits(man, race, v, draw_looks(seed, race, man))
 
 
 def _face(rng: np.random.Generator, human: Human) -> dict[str, float]:
@@ -135,10 +146,10 @@ def draw_bottom(seed: int, studio: Studio, man: bool, width: int) -> Bottom:
     )  # fmt: skip
 
 
-def draw_person(studio: Studio, seed: int, width: int, clear: float) -> Person:
+def draw_person(studio: Studio, seed: int, traits: Traits, width: int, clear: float) -> Person:
     """The person of a seed at a picture width; clear: dm of room for cloth before the belly."""
     human = studio.human
-    man, race, v = draw_traits(seed, human)
+    man, v, looks = traits.man, traits.v, traits.looks
     pose = random_pose(human, v, stream(seed, "pose"), clear)
     r, t = human.pose_bones(v, pose.turns)
     rng = stream(seed, "turn")
@@ -146,7 +157,6 @@ def draw_person(studio: Studio, seed: int, width: int, clear: float) -> Person:
     lean = rotation((1, 0, 0), rng.normal() * 0.03) @ rotation((0, 0, 1), rng.normal() * 0.015)
     stand = Stand(v, r, t, rotation((0, 1, 0), yaw) @ lean)
     camera, framing = frame(stream(seed, "camera"), human, v, width)
-    looks = draw_looks(seed, race, man)
     rng = stream(seed, "accessories")
     style = (
         studio.hair[pick(rng, MEN if man else WOMEN)] if not man or rng.random() < 0.93 else None
@@ -200,7 +210,7 @@ def _body_parts(
     eye_paint = EyePaint(looks, v)
 
     def part(name: str, tri: Array, xyz: Array, painter: Any, label: Any, **more: Any) -> Part:
-        return Part(name, tri, xyz, vertex_normals(xyz, tri), painter, label, **more)
+        return Part(name, tri, xyz, vertex_normals(studio.lib, xyz, tri), painter, label, **more)
 
     body = stand.posed(human.weights[BODY], v[BODY])
     eyes = stand.posed(human.weights[EYES], v[EYES])
@@ -255,17 +265,14 @@ def bottom_parts(
         cloth = (b.fabric.front, b.fabric.back)
         return ClothPaint(studio.lib, cloth, uv, back, folds, uv, per_dm * 0.12, gloss=gloss)
 
-    parts = [
-        Part(
-            "pants", shell.tri, xyz, vertex_normals(xyz, shell.tri), paint(ref), b.label, clip, bias
-        )
-    ]
+    normal = vertex_normals(studio.lib, xyz, shell.tri)
+    parts = [Part("pants", shell.tri, xyz, normal, paint(ref), b.label, clip, bias)]
     if b.kind == "skirt":
         rest = shell.skirt(stand.v, 2.3, b.flare, b.folds, b.phase)
         ref = shell.skirt_ref
         xyz = stand.posed(shell.skirt_weights, rest)
         clip = np.stack([waist - ref[:, 1], ref[:, 1] - b.low], 1)
-        normal = vertex_normals(xyz, shell.skirt_tri)
+        normal = vertex_normals(studio.lib, xyz, shell.skirt_tri)
         parts.append(
             Part(
                 "skirt",

@@ -236,9 +236,20 @@ class Template:
             y = c.corners["image_left"]["hem"] * f + c.corners["image_right"]["hem"] * (1 - f)
             column = np.flatnonzero(c.mask[:, int(round(y[0]))])
             dst.append(np.array([y[0], column.max() if len(column) else y[1]]))
+        for f in (0.25, 0.5, 0.75):  # without points inside, the sleeves' stretch reaches the belly
+            for down in (0.0, 0.35, 0.7):
+                src.append(_within(mine, f, down))
+                dst.append(_within(c.corners, f, down))
         once, keep = np.unique(np.array(src), axis=0, return_index=True)
         fit = RBFInterpolator(once, np.array(dst)[keep], kernel="thin_plate_spline", smoothing=0.02)
         return np.asarray(fit(self.shell.flat))
+
+
+def _within(q: Corners, across: float, down: float) -> Array:
+    """A point of the body: share `across` from left to right, `down` from armpits to hem."""
+    a, b = q["image_left"], q["image_right"]
+    left, right = (s["pit"] * (1 - down) + s["hem"] * down for s in (a, b))
+    return np.asarray(left * (1 - across) + right * across)
 
 
 def _lengths(q: Corners) -> Array:

@@ -11,6 +11,17 @@ static inline float hash01(int n) {
 
 static inline float clamp01(float x) { return x < 0 ? 0 : x > 1 ? 1 : x; }
 
+/* Narrow a row's pixels to where w + slope * (x + 0.5 - ax) >= 0, with a pixel to spare. */
+static inline void narrow(float w, float slope, float ax, int *first, int *last) {
+    if (fabsf(slope) < 1e-6f) return;
+    float x = ax - 0.5f - w / slope;
+    if (slope > 0) {
+        if (x - 1 > *first) *first = x - 1 < *last + 1 ? (int)(x - 1) : *last + 1;
+    } else if (x + 2 < *last) {
+        *last = x + 2 > *first - 1 ? (int)(x + 2) : *first - 1;
+    }
+}
+
 /* xyz: V x 3, screen x, screen y, distance from the camera (smaller is nearer).
    clip: V x nclip or null; a fragment is kept where every interpolated value is >= 0.
    strand > 0: clip column 1 is a strand coordinate; each of the `strand` strands per unit
@@ -37,7 +48,11 @@ void raster(int W, int H, int nt, const int32_t *tri, const float *xyz, const fl
         float w2x = -(b[1] - a[1]) * inv, w2y = (b[0] - a[0]) * inv;
         for (int y = iy0; y <= iy1; y++) {
             float py = y + 0.5f - a[1];
-            for (int x = ix0; x <= ix1; x++) {
+            int first_x = ix0, last_x = ix1;
+            narrow(py * w1y, w1x, a[0], &first_x, &last_x);
+            narrow(py * w2y, w2x, a[0], &first_x, &last_x);
+            narrow(1.0f - py * (w1y + w2y), -(w1x + w2x), a[0], &first_x, &last_x);
+            for (int x = first_x; x <= last_x; x++) {
                 float px = x + 0.5f - a[0];
                 float w1 = px * w1x + py * w1y, w2 = px * w2x + py * w2y, w0 = 1.0f - w1 - w2;
                 if (w0 < -1e-5f || w1 < -1e-5f || w2 < -1e-5f) continue;
@@ -88,6 +103,22 @@ static inline int mirror(int i, int n) {
     return r < n ? r : m - 1 - r;
 }
 
+/* out (V, 3), zeroed: sums of the triangles' area normals per vertex, then made unit length. */
+void normals(int nv, int nt, const int32_t *tri, const float *xyz, float *out) {
+    for (int t = 0; t < nt; t++) {
+        const int32_t *v = tri + 3 * t;
+        const float *a = xyz + 3 * v[0], *b = xyz + 3 * v[1], *c = xyz + 3 * v[2];
+        float e[3] = {b[0] - a[0], b[1] - a[1], b[2] - a[2]}, f[3] = {c[0] - a[0], c[1] - a[1], c[2] - a[2]};
+        float n[3] = {e[1] * f[2] - e[2] * f[1], e[2] * f[0] - e[0] * f[2], e[0] * f[1] - e[1] * f[0]};
+        for (int k = 0; k < 3; k++)
+            for (int j = 0; j < 3; j++) out[3 * v[k] + j] += n[j];
+    }
+    for (int i = 0; i < nv; i++) {
+        float *n = out + 3 * i, r = 1.0f / (sqrtf(n[0] * n[0] + n[1] * n[1] + n[2] * n[2]) + 1e-9f);
+        for (int j = 0; j < 3; j++) n[j] *= r;
+    }
+}
+
 /* Bilinear look-up of a (h, w, C) image at n pixel positions, mirrored beyond its edges. */
 void sample(int n, const float *xy, const float *img, int h, int w, int C, float *out) {
     for (int i = 0; i < n; i++) {
@@ -135,13 +166,28 @@ static const float TAPS[7][2] = {{-2, -1}, {0, -2}, {2, 0}, {-1, 2}, {0, 0}, {3,
 
 static inline float dot(const float *a, const float *b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
 
+#define STEPS 2048
+#define BRIGHTEST 4.0f               /* linear light above this is clipped */
+
+static inline float from_table(const float *table, float x) {
+    float f = x * STEPS;
+    int i = (int)f;
+    if (i > STEPS - 1) i = STEPS - 1;
+    return table[i] + (f - i) * (table[i + 1] - table[i]);
+}
+
 /* Shade n listed pixels of a W x H picture and average them into the picture ss times smaller.
    normal, pos, rgb (n, 3), gloss (n); bump and mesh (H, W); ao (ah, aw); smap (S, S).
    out (H/ss, W/ss, 3) and cover (H/ss, W/ss) are added to; out is premultiplied sRGB. */
 void light(int n, const int32_t *pix, int W, int H, int ss, const float *normal, const float *pos,
            const float *rgb, const float *gloss, const float *bump, const uint8_t *mesh, const float *ao,
            int aw, int ah, const float *smap, int S, const Light *L, float *out, float *cover) {
-    float share = 1.0f / (ss * ss);
+    float share = 1.0f / (ss * ss), linear[STEPS + 1], display[STEPS + 1];
+    for (int i = 0; i <= STEPS; i++) {
+        float x = (float)i / STEPS;
+        linear[i] = powf(x, 2.2f);
+        display[i] = powf(x * x * BRIGHTEST, 1 / 2.2f);  /* looked up by square root: even steps in the dark */
+    }
     for (int i = 0; i < n; i++) {
         int p = pix[i], x = p % W, y = p / W;
         float N[3] = {normal[3 * i], normal[3 * i + 1], normal[3 * i + 2]};
@@ -175,8 +221,8 @@ void light(int n, const int32_t *pix, int W, int H, int ss, const float *normal,
         int o = (y / ss) * (W / ss) + x / ss;
         for (int k = 0; k < 3; k++) {
             float c = clamp01(rgb[3 * i + k]);
-            c = powf(c, 2.2f) * (L->amount * lam * L->tint[k] + even) * open + shine;
-            out[3 * o + k] += share * powf(c, 1 / 2.2f);
+            c = from_table(linear, c) * (L->amount * lam * L->tint[k] + even) * open + shine;
+            out[3 * o + k] += share * from_table(display, c < BRIGHTEST ? sqrtf(c / BRIGHTEST) : 1.0f);
         }
         cover[o] += share;
     }

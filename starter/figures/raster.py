@@ -113,7 +113,7 @@ class Picture:
         return self
 
     def at(self, attribute: Array, pixels: Array | None = None, mesh: int | None = None) -> F32:
-        """Interpolate a vertex attribute (n, K) at pixel numbers; of one mesh, or of all stacked."""
+        """Interpolate a vertex attribute (n, K) at pixels; of one mesh, or of all stacked."""
         a = f32(attribute)
         a = a.reshape(len(a), -1)
         base = 0 if mesh is None else self.meshes[mesh].first_vertex
@@ -131,6 +131,14 @@ class Picture:
         return self.tri[self.ids.ravel()[pixels]], np.column_stack([1 - w.sum(1), w]).astype(
             np.float32
         )
+
+
+def vertex_normals(lib: ctypes.CDLL, v: Array, tri: Array) -> F32:
+    """Unit normals (V, 3), weighted by the area of the triangles around each vertex."""
+    xyz, t = f32(v), np.ascontiguousarray(tri, np.int32)
+    out = np.zeros((len(xyz), 3), np.float32)
+    lib.normals(len(xyz), len(t), pointer(t), pointer(xyz), pointer(out))
+    return out
 
 
 def sample(lib: ctypes.CDLL, image: F32, xy: Array) -> F32:

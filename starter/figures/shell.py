@@ -6,6 +6,7 @@ pressed flat once (ARAP), which is the layout of every texture. The skirt is the
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ from fuw.starter.figures.mesh import (
     quads_to_tris,
     smoother,
     subdivide,
-    vertex_normals,
 )
+from fuw.starter.figures.raster import vertex_normals
 
 PANEL_FLOOR = -0.9  # the flat panels end here (y on the reference body); below, legs begin
 ARM_BONES = ("upperarm", "lowerarm", "wrist", "finger", "metacarpal")
@@ -103,8 +104,8 @@ def _build(human: Human) -> dict[str, Any]:
 class Shell:
     """Geometry shared by all garments; nothing in it changes between figures."""
 
-    def __init__(self, material: Material, human: Human) -> None:
-        self.human = human
+    def __init__(self, material: Material, human: Human, lib: ctypes.CDLL) -> None:
+        self.human, self.lib = human, lib
         d = material.cached("shell", lambda: _build(human))
         self.split: sp.csr_matrix = d["split"]
         self.weights: sp.csr_matrix = d["weights"]
@@ -126,7 +127,7 @@ class Shell:
         """Rest-pose cloth (n, 3) for the body v: looser than skin, hanging from chest and seat."""
         p = self.split @ v[TIGHTS]
         f = self.fields
-        n = vertex_normals(p, self.tri)
+        n = vertex_normals(self.lib, p, self.tri)
         arm, y = f["arm"], f["y"]
         p = self._hang(p, spec.loose)
         flare = np.clip(0.2 + 2 * f["s"], 0.2, 1) + spec.flare * np.clip(f["s"], 0, 2) * arm
@@ -184,7 +185,7 @@ class Shell:
     def legs(self, v: Array, ease: float, wide: float) -> Array:
         """Rest-pose trousers (n, 3): the shell, ease at the hips, wide dm more down the legs."""
         p = self.split @ v[TIGHTS]
-        n = vertex_normals(p, self.tri)
+        n = vertex_normals(self.lib, p, self.tri)
         p = self.smooth @ (p + n * ease)
         down = np.clip((0.4 - self.fields["y"]) / 1.5, 0, 1)
         return np.asarray(p + n * (down * wide)[:, None])
@@ -192,7 +193,7 @@ class Shell:
     def skirt(self, v: Array, waist: float, flare: float, folds: int, phase: float) -> Array:
         """Rest-pose skirt (m, 3), wider below by `flare` (share at 5 dm), with standing folds."""
         p = self.skirt_split @ v[SKIRT]
-        p = p + vertex_normals(p, self.skirt_tri) * 0.22
+        p = p + vertex_normals(self.lib, p, self.skirt_tri) * 0.22
         y = self.skirt_ref[:, 1]
         centre = np.array([0.0, 0.0, float(p[:, 2].mean())])
         drop = np.clip(waist - y, 0, None) / 5

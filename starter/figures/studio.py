@@ -26,7 +26,7 @@ class Studio:
         self.material = material
         self.lib = library(material.cache)
         self.human = h = Human(material)
-        self.shell = Shell(material, h)
+        self.shell = Shell(material, h, self.lib)
         self.body = BodyMap(h)
         self.files = photo_files(material)
         self.photos = PhotoLibrary(material, self.shell) if photos else None
@@ -42,6 +42,8 @@ class Studio:
         self.lash_ids = np.unique(lashes)
         self.lash_tri = quads_to_tris(np.searchsorted(self.lash_ids, lashes))
         self.body_fields = measure(h, h.reference[BODY], h.weights[BODY], h.reference)
+        # An average woman and man, on whom in-shop garments are shown.
+        self.average = [h.shape(gender=g, weight=0.45, proportions=0.7) for g in (0.05, 0.95)]
         self._sleeves: dict[float, Array] = {}
 
     def cover(self, spec: GarmentSpec) -> Array:

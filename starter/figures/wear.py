@@ -11,11 +11,11 @@ import numpy as np
 from fuw.starter.figures.fabric import F32, Fabric, Layout, design, wrinkles
 from fuw.starter.figures.garment import GarmentSpec, cut, draw_spec, inner_spec
 from fuw.starter.figures.human import skin
-from fuw.starter.figures.mesh import Array, vertex_normals
+from fuw.starter.figures.mesh import Array
 from fuw.starter.figures.part import Part, Pixels, Surface
 from fuw.starter.figures.photo import PhotoGarment
 from fuw.starter.figures.pose import rotation
-from fuw.starter.figures.raster import sample
+from fuw.starter.figures.raster import sample, vertex_normals
 from fuw.starter.figures.streams import stream
 from fuw.starter.figures.studio import Studio
 
@@ -199,7 +199,7 @@ def _upper(
         garment.fabric.trim if garment.fabric else None, 0.02 * per_dm,
         not spec.collar, 0.62 if shop else 0.7,
     )  # fmt: skip
-    normal = vertex_normals(cloth, shell.tri)[shell.ids]
+    normal = vertex_normals(studio.lib, cloth, shell.tri)[shell.ids]
     name = "inner" if spec.kind == "inner" else "cloth"
     bias = 0.08 if name == "inner" else 0.0
     return Part(
@@ -240,15 +240,15 @@ def _lower(
         wrinkles(rng, fabric.layout, rng.uniform(0.5, 2.0)), uv * np.float32([1.4, 0.7]),
         per_dm * 0.12, fields, fabric.trim, 0.02 * per_dm,
     )  # fmt: skip
-    return Part("lower", tri, cloth, vertex_normals(cloth, tri), paint, spec.label, clip, 0.15)
+    normal = vertex_normals(studio.lib, cloth, tri)
+    return Part("lower", tri, cloth, normal, paint, spec.label, clip, 0.15)
 
 
 def shop_stand(studio: Studio, garment: Garment, man: bool) -> Stand:
     """An invisible average figure with its arms a little lowered, pressed towards flat."""
     rng = garment.stream("stand")
     spec = garment.spec
-    human = studio.human
-    v = human.shape(gender=0.95 if man else 0.05, weight=0.45, proportions=0.7)
+    human, v = studio.human, studio.average[man]
     lower = rng.uniform(0.0, 0.3) if spec.sleeve < 1 else rng.uniform(0.25, 0.7)
     turns = {}
     for side, s in (("L", 1), ("R", -1)):
