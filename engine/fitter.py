@@ -22,7 +22,7 @@ from fuw.engine.images import INSIDE, Photo, Source, load_image
 from fuw.engine.nets import Networks
 from fuw.engine.ops import Ops, cpu_ops
 from fuw.engine.records import Fit, Garment, Given, Person
-from fuw.engine.store import default_cache
+from fuw.engine.folders import cache_folder
 from fuw.engine.weights import find_models
 
 MASK_NETS = ("u2net", "u2netp", "tracer_b7")  # in the order in which "auto" takes them
@@ -88,7 +88,7 @@ class Fitter:
         choice = choose(chosen.device, chosen.backend, chosen.precision)
         models = _models(chosen, choice.precision)
         mask_net = _mask_net(chosen.mask_net, models)
-        cache = chosen.cache or default_cache()
+        cache = chosen.cache or cache_folder()
         nets = Networks(models, choice.backend(),
                         OpenOptions(chosen.threads, choice.device, cache / choice.name),
                         mask_net, chosen.weights)
