@@ -10,6 +10,7 @@ from golden_files import golden, inputs
 
 from fuw.export.nets.densepose import LEVELS, DensePose, roi_pool
 from fuw.export.nets.openpose import OpenPoseBody, OpenPoseHand
+from fuw.kernels.cpu.iuv import box_pixels, sample_iuv
 
 MEAN = np.array([103.53, 116.28, 123.675], np.float32)[:, None, None]
 
@@ -104,6 +105,10 @@ def test_densepose_golden(case, size):
             c, s = z[f"{key}/stride"]
             difference = np.abs(actual.numpy()[0, ::c, ::s, ::s] - z[f"{key}/strided"][i]).max()
             assert difference <= 2e-5 * np.abs(z[f"{key}/stats"][2:4]).max(), name
+        _, _, width, height = box_pixels(box)
+        labels, _ = sample_iuv(*(m.numpy() for m in maps), height, width)
+        step = 1 if case == "small" else 4
+        assert (labels[::step, ::step] != z[f"{case}/dp_labels_{i}"]).mean() <= 0.001
 
 
 @torch.inference_mode()
