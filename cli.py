@@ -126,10 +126,26 @@ def run(person: Path | None, cloth: Path | None, pairs: Path | None, data: Path 
 
 
 @click.command(epilog=EXIT_CODES)
+@click.argument("source", type=PATH)
+@click.option("-o", "--out", type=PATH, required=True, help="VITON-HD folder to write.")
+@click.option("--framed", is_flag=True, help="The photos are cut like VITON-HD's already.")
+@engine_options
+@click.version_option(__version__)
 @guarded
-def prepare() -> None:
-    """Write a VITON-HD data set folder from photos."""
-    raise FuwError("fuw-prepare is not in this version yet")
+def prepare(source: Path, out: Path, framed: bool, **values: Any) -> None:
+    """Write a VITON-HD test folder from SOURCE/people and SOURCE/garments.
+
+    \b
+    fuw-prepare photos -o viton_hd/test
+    fuw-run --pairs viton_hd/test/test_pairs.txt --data viton_hd/test -o results
+    """
+    from fuw.engine.prepare import PrepareJob
+    from fuw.engine.prepare import prepare as prepare_folder
+
+    done = prepare_folder(PrepareJob(source, out, framed), open_options(values),
+                          log=lambda line: click.echo(line, err=True))
+    click.echo(f"{done.written} written, {done.kept} there already, {len(done.failed)} failed")
+    sys.exit(11 if done.failed else 0)
 
 
 @click.command(epilog=EXIT_CODES)

@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fuw.engine.arrays import F32, U8
+from fuw.engine.arrays import F32, U8, Bool
 from fuw.engine.networks import network
 from fuw.engine.ops import Ops
 from fuw.export.nets import tps
-from fuw.kernels.cpu.segment import gaussian
+from fuw.kernels.cpu.segment import garment, gaussian
 
 
 class EagerNetwork:
@@ -84,11 +84,12 @@ class EagerOps(Ops):
 
     @staticmethod
     @torch.inference_mode()
-    def warp_garment(cloth: U8, mask: U8, theta: F32, height: int, width: int) -> tuple[F32, F32]:
+    def warp_garment(cloth: U8, mask: U8 | Bool, theta: F32, height: int, width: int,
+                     ) -> tuple[F32, F32]:
         """The official grid and `grid_sample` (bilinear, border, align_corners False)."""
         grid = tps.tps_grid(torch.from_numpy(theta), height, width)
         picture = torch.from_numpy(cloth).permute(2, 0, 1)[None].float() / 127.5 - 1
-        inside = torch.from_numpy(np.where(mask >= 128, np.float32(1), np.float32(0)))[None, None]
+        inside = torch.from_numpy(garment(mask).astype(np.float32))[None, None]
         both = F.grid_sample(torch.cat([picture, inside], 1), grid, padding_mode="border",
                              align_corners=False)
         return both[:, :3].numpy(), both[:, 3:].numpy()

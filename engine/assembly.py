@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fuw.engine.arrays import F32, I32, I64
+from fuw.engine.arrays import F32, I32
 from fuw.kernels.cpu.body25 import FEET, KEYPOINTS, PAIRS, REDUNDANT_PAIRS
-from fuw.kernels.cpu.pose import paf_scores
 
 MIN_PARTS = 3
 MIN_MEAN_SCORE = 0.4
@@ -30,50 +29,36 @@ class Candidate:
     score: float = 0.0
 
 
-def assemble(count: I32, peaks: F32, pafs: F32) -> list[Candidate]:
+def assemble(count: I32, peaks: F32, scores: F32) -> list[Candidate]:
     """Join peaks to people, limb by limb in table order, best limbs first.
 
     Args:
         count: (25,) number of peaks of each keypoint.
-        peaks: (25, 127, 3) f32 x, y, score in pixels of the network's input.
-        pafs: (52, h, w) f32.
+        peaks: (25, 127, 3) f32 x, y, score.
+        scores: (26, 127, 127) f32 of every possible limb (`paf_scores`).
 
     Returns:
         The people that hold at least 3 keypoints at a mean score of 0.4 or more; feet do not
         count, and one with feet needs 5 others, unless nobody is left otherwise.
     """
     people: list[Candidate] = []
-    for index, limbs in enumerate(_limbs(count, peaks, pafs)):
-        a, b, _ = PAIRS[index]
+    for index, (a, b, _) in enumerate(PAIRS):
         if not count[a] or not count[b]:
             lone = b if not count[a] else a
             _add_lone(people, lone, int(count[lone]), peaks)
-        elif index in REDUNDANT_PAIRS:
+            continue
+        limbs = _best(scores[index, : count[a], : count[b]])
+        if index in REDUNDANT_PAIRS:
             _add_ears(people, a, b, limbs)
         else:
             _extend(people, a, b, limbs, peaks)
     return _accepted(people, feet=False) or _accepted(people, feet=True)
 
 
-def _limbs(count: I32, peaks: F32, pafs: F32) -> list[list[tuple[float, int, int]]]:
-    """For each pair its limbs (score, peak of a, peak of b), each peak in one limb at the most."""
-    ends: list[tuple[I64, I64]] = []
-    for a, b, _ in PAIRS:
-        i, j = np.divmod(np.arange(int(count[a]) * int(count[b])), max(1, int(count[b])))
-        ends.append((i, j))
-    sizes = [len(i) for i, _ in ends]
-    channel = np.repeat([c for _, _, c in PAIRS], sizes)
-    rows = list(zip(PAIRS, ends, strict=True))
-    from_a = np.concatenate([peaks[a, i, :2] for (a, _, _), (i, _) in rows])
-    to_b = np.concatenate([peaks[b, j, :2] for (_, b, _), (_, j) in rows])
-    scores = np.split(paf_scores(pafs, channel, from_a, to_b), np.cumsum(sizes)[:-1])
-    return [_best(s, i, j) for s, (i, j) in zip(scores, ends, strict=True)]
-
-
-def _best(scores: F32, i: I64, j: I64) -> list[tuple[float, int, int]]:
-    good = np.flatnonzero(scores > _MIN_LIMB_SCORE)
-    rows = sorted(zip(scores[good].tolist(), i[good].tolist(), j[good].tolist(), strict=True),
-                  reverse=True)
+def _best(scores: F32) -> list[tuple[float, int, int]]:
+    """Limbs (score, peak of a, peak of b), best first, each peak in one limb at the most."""
+    i, j = np.nonzero(scores > _MIN_LIMB_SCORE)
+    rows = sorted(zip(scores[i, j].tolist(), i.tolist(), j.tolist(), strict=True), reverse=True)
     used_i, used_j, best = set[int](), set[int](), []
     for row in rows:
         if row[1] not in used_i and row[2] not in used_j:

@@ -17,7 +17,7 @@ from fuw.engine.choose import choose
 from fuw.engine.clock import Clock
 from fuw.engine.errors import FuwError
 from fuw.engine.frame import Frame
-from fuw.engine.framing import garment_frame, person_frame, whole_frame
+from fuw.engine.framing import garment_frame, on_ground, person_frame, whole_frame
 from fuw.engine.images import INSIDE, Photo, Source, load_image
 from fuw.engine.nets import Networks
 from fuw.engine.ops import Ops, cpu_ops
@@ -113,7 +113,8 @@ class Fitter:
         frame, people_found, given = self._frame(photo, given or Given(), framed, clock)
         image = frame.apply(photo.pixels)
         maps = pipeline.prepare_person(self.nets, self.ops, image, clock, given)
-        warnings = judgement.judge_person(maps.body, maps.parse, maps.iuv, people_found)
+        warnings = judgement.judge_person(maps.body, maps.parse, maps.iuv, people_found,
+                                          frame.scale)
         return Person(**vars(maps), photo=photo.pixels, frame=frame, warnings=tuple(warnings),
                       timings=dict(clock.ms))
 
@@ -131,11 +132,14 @@ class Fitter:
         soft = mask
         if soft is None:
             soft = pipeline.prepare_garment(self.nets, self.ops, photo.pixels, clock)
+        judgement.require_garment(soft, photo.name)
         with clock("frame"):
             size = self.options.size
             frame = (whole_frame(photo.pixels, size) if framed
                      else garment_frame(photo.pixels, soft, size))
             image, soft = frame.apply(photo.pixels), frame.apply_mask(soft)
+            if not framed:
+                image = on_ground(image, soft)
         binary = np.where(soft >= INSIDE, np.uint8(255), np.uint8(0))
         return Garment(image, binary, soft, tuple(judgement.judge_garment(binary)),
                        dict(clock.ms))
@@ -171,8 +175,7 @@ class Fitter:
         if framed or given.body is not None:
             return whole, 1, given
         people = pipeline.find_people(self.nets, self.ops, whole.apply(photo.pixels), clock)
-        if not len(people):
-            return whole, 0, given  # prepare_person says so
+        judgement.require_person(people, photo.name)
         frame = person_frame(photo.pixels, whole.to_original(people[0]), self.options.size)
         if frame == whole:
             body = people[0]

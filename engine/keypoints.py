@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from fuw.engine.arrays import F32
+from fuw.engine.arrays import F32, I32
 from fuw.engine.assembly import assemble
 from fuw.engine.openpose_json import read_openpose_json, read_people, write_openpose_json
 from fuw.kernels.cpu.body25 import ARMS, KEYPOINTS, PAIRS
-from fuw.kernels.cpu.pose import STRIDE, heat_argmax, heat_peaks
+from fuw.kernels.cpu.pose import STRIDE, heat_argmax, heat_peaks, paf_scores
 
 # fmt: off
 __all__ = [
-    "decode_body", "decode_hands", "decode_people", "hand_boxes", "read_openpose_json",
-    "read_people", "write_openpose_json",
+    "decode_body", "decode_hands", "decode_people", "hand_boxes", "people_of",
+    "read_openpose_json", "read_people", "write_openpose_json",
 ]
 # fmt: on
 
@@ -32,10 +32,14 @@ def decode_people(net_output: F32, scale: float) -> tuple[F32, F32]:
         (n,) f32: (peaks + limbs) / 51. In OpenPose's order; n may be 0.
     """
     maps = np.ascontiguousarray(net_output, np.float32)
-    count, peaks = heat_peaks(maps[: len(KEYPOINTS)])
     # OpenPose adds half an image pixel; it does so before the limbs are scored.
-    peaks[..., :2] += np.float32(0.5 / scale)
-    found = assemble(count, peaks, maps[HEATMAPS:])
+    count, peaks = heat_peaks(maps[: len(KEYPOINTS)], 0.5 / scale)
+    return people_of(count, peaks, paf_scores(maps[HEATMAPS:], count, peaks), scale)
+
+
+def people_of(count: I32, peaks: F32, scores: F32, scale: float) -> tuple[F32, F32]:
+    """The last step of `decode_people`, from what the twins or kernels of `pose` found."""
+    found = assemble(count, peaks, scores)
     people = np.zeros((len(found), len(KEYPOINTS), 3), np.float32)
     for row, person in zip(people, found, strict=True):
         for part, peak in enumerate(person.parts):
