@@ -16,13 +16,13 @@ from fuw.engine.backend import Model, OpenOptions
 from fuw.engine.choose import choose
 from fuw.engine.clock import Clock
 from fuw.engine.errors import FuwError
+from fuw.engine.folders import cache_folder
 from fuw.engine.frame import Frame
 from fuw.engine.framing import garment_frame, on_ground, person_frame, whole_frame
 from fuw.engine.images import INSIDE, Photo, Source, load_image
 from fuw.engine.nets import Networks
 from fuw.engine.ops import Ops, cpu_ops
 from fuw.engine.records import Fit, Garment, Given, Person
-from fuw.engine.folders import cache_folder
 from fuw.engine.weights import find_models
 
 MASK_NETS = ("u2net", "u2netp", "tracer_b7")  # in the order in which "auto" takes them
