@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from fuw.engine.arrays import F32, I32, I64, Bool
+from fuw.kernels.cpu.body25 import PAIRS
 
 STRIDE = 8  # network pixels per map cell
 MAX_PEAKS = 127  # of one keypoint
@@ -68,11 +69,12 @@ def _enlarge_where(heatmap: F32, active: Bool, margin: int) -> tuple[F32, int, i
     return enlarged[inner[0], inner[1]], top, left
 
 
-def heat_peaks(heatmaps: F32) -> tuple[I32, F32]:
+def heat_peaks(heatmaps: F32, offset: float = 0.0) -> tuple[I32, F32]:
     """Find the local maxima of every enlarged heat map above 0.05.
 
     Args:
         heatmaps: (C, h, w).
+        offset: added to x and y.
 
     Returns:
         count (C,) i32 and peaks (C, 127, 3) f32 in scan order: x and y refined to the centre of
@@ -89,6 +91,7 @@ def heat_peaks(heatmaps: F32) -> tuple[I32, F32]:
         y, x = y[:MAX_PEAKS], x[:MAX_PEAKS]
         count[c] = len(y)
         peaks[c, : len(y), :2] = _refined(fine, y, x) + (left, top)
+        peaks[c, : len(y), :2] += np.float32(offset)
         peaks[c, : len(y), 2] = fine[y, x]
     return count, peaks
 
@@ -132,31 +135,47 @@ def _refined(fine: F32, y: I64, x: I64) -> F32:
                      y + (mass.sum(2) @ steps) / total], 1).astype(np.float32)
 
 
-def paf_scores(pafs: F32, channel: I64, a: F32, b: F32) -> F32:
-    """Score candidate limbs: how well the field points from `a` to `b` along the line between.
+def paf_scores(pafs: F32, count: I32, peaks: F32) -> F32:
+    """Score every possible limb: how well the field points from one peak to the other.
 
     Args:
         pafs: (52, h, w).
-        channel: (n,) first of the two field channels (x, then y) of each limb.
-        a: (n, 2) x, y of the first ends, in pixels of the enlarged maps.
-        b: (n, 2) the second ends.
+        count, peaks: (25,) and (25, 127, 3), as `heat_peaks` gives them.
 
     Returns:
-        (n,) f32: the mean of the samples above 0.05 where more than 95 % of them are; just over
-        0.05 for two ends that nearly coincide; else 0.
+        (26, 127, 127) f32, for each of `PAIRS` and each peak of its first and second keypoint: the
+        mean of the samples above 0.05 where more than 95 % of them are; just over 0.05 for two
+        peaks that nearly coincide; else 0.
     """
-    if len(a) > _GATHER_LIMIT:  # a crowd, or noise
-        scores = np.zeros(len(a), np.float32)
-        for c in np.unique(channel):
-            of = np.flatnonzero(channel == c)
-            field = enlarge(pafs[c : c + 2])
-            for part in np.array_split(of, -(-len(of) // _GATHER_LIMIT)):
-                x, y, used = _line(a[part], b[part], field.shape[2], field.shape[1])
-                scores[part] = _limb_scores(field[:, y, x], a[part], b[part], used, field[0].size)
+    scores = np.zeros((len(PAIRS), MAX_PEAKS, MAX_PEAKS), np.float32)
+    pair, i, j = (np.concatenate(column) for column in zip(*(
+        _every(p, int(count[a]), int(count[b])) for p, (a, b, _) in enumerate(PAIRS)), strict=True))
+    table = np.array(PAIRS)
+    a, b = peaks[table[pair, 0], i, :2], peaks[table[pair, 1], j, :2]
+    if len(pair) <= _GATHER_LIMIT:
+        scores[pair, i, j] = _gathered(pafs, table[pair, 2], a, b)
         return scores
+    for p in np.unique(pair):  # a crowd, or noise
+        of = np.flatnonzero(pair == p)
+        field = enlarge(pafs[table[p, 2] :][:2])
+        for part in np.array_split(of, -(-len(of) // _GATHER_LIMIT)):
+            x, y, used = _line(a[part], b[part], field.shape[2], field.shape[1])
+            scores[p, i[part], j[part]] = _limb_scores(
+                field[:, y, x], a[part], b[part], used, field[0].size)
+    return scores
+
+
+def _every(pair: int, first: int, second: int) -> tuple[I64, I64, I64]:
+    """All combinations of the peaks of a pair: the pair itself, first peak, second peak."""
+    i, j = np.divmod(np.arange(first * second), max(second, 1))
+    return np.full(len(i), pair), i, j
+
+
+def _gathered(pafs: F32, channel: I64, a: F32, b: F32) -> F32:
+    """Scores (n,) of limbs a -> b (n, 2), the fields evaluated only where they are sampled."""
     height, width = pafs.shape[1] * STRIDE, pafs.shape[2] * STRIDE
     x, y, used = _line(a, b, width, height)
-    field = np.stack([_cubic_at(pafs, channel[:, None] + i, y, x) for i in (0, 1)])
+    field = np.stack([_cubic_at(pafs, channel[:, None] + k, y, x) for k in (0, 1)])
     return _limb_scores(field, a, b, used, height * width)
 
 
@@ -174,7 +193,7 @@ def _line(a: F32, b: F32, width: int, height: int) -> tuple[I64, I64, Bool]:
 
 
 def _limb_scores(field: F32, a: F32, b: F32, used: Bool, area: int) -> F32:
-    """`paf_scores` of the field (2, n, 25) at the samples."""
+    """Scores (n,) of limbs a -> b (n, 2) from the field (2, n, 25) at their samples."""
     step = b - a
     length = np.sqrt((step * step).sum(1))
     unit = step / np.maximum(length, 1e-6)[:, None]
