@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fuw.engine.arrays import F32, U8
+from fuw.engine.densepose import TORSO_BACK, TORSO_FRONT, frontal_share
 from fuw.engine.errors import InputError, NoPersonError
 
 # BODY_25 indices; "right" is the person's own.
@@ -22,14 +23,12 @@ _ARMS = {"right": (2, 3, 4), "left": (5, 6, 7)}  # shoulder, elbow, wrist
 # VITON-HD label ids.
 _UPPER, _ARM_OR_SLEEVE = (5, 6, 7), (3, 5, 6, 7, 14, 15)
 
-# DensePose parts.
-_BACK, _FRONT = 1, 2
-
 # Signed shoulder width over torso length: VITON-HD 0.56..0.87; seen from the side about 0, from
 # behind negative (the left shoulder is on the left).
 FRONTAL_SHOULDERS, BACK_SHOULDERS = 0.3, -0.3
 # Share of the torso's DensePose pixels that are front: 1 is a front view, 0 a back view.
 FRONTAL_TORSO, BACK_TORSO = 0.8, 0.5
+TORSO_SEEN = 0.005  # share of the picture that makes a torso
 NO_UPPER = 0.02  # share of the picture with labels 5, 6, 7; VITON-HD 0.13..0.19
 TORN_UPPER = 0.75  # its largest piece; VITON-HD 0.97..1
 TORN_TORSO = 0.1  # ground inside the shoulders' and hips' quadrilateral; VITON-HD 0
@@ -86,11 +85,8 @@ def judge_person(body: F32, parse: U8, iuv: U8 | None = None, people_found: int 
 
 def judge_view(body: F32, iuv: U8 | None) -> list[Warning_]:
     """Front, side or back: by DensePose's torso where there is one, else by the shoulders."""
-    parts = iuv[..., 0] if iuv is not None else np.zeros(1, np.uint8)
-    front, back = int((parts == _FRONT).sum()), int((parts == _BACK).sum())
-    if front + back > 0.005 * parts.size:
-        return _view(front / (front + back), FRONTAL_TORSO, BACK_TORSO,
-                     "front share of the torso")
+    if iuv is not None and np.isin(iuv[..., 0], (TORSO_BACK, TORSO_FRONT)).mean() > TORSO_SEEN:
+        return _view(frontal_share(iuv), FRONTAL_TORSO, BACK_TORSO, "front share of the torso")
     torso = float(np.hypot(*(body[_HIP, :2] - body[_NECK, :2])))
     if min(body[[_NECK, _HIP, _R_SHOULDER, _L_SHOULDER], 2]) > 0 and torso > 1:
         width = float(body[_L_SHOULDER, 0] - body[_R_SHOULDER, 0]) / torso
