@@ -46,7 +46,10 @@ def weights_in(contents: Mapping[str, Any], name: str, variant: str = "official"
         top = ", ".join(str(key) for key in list(contents)[:6]) or "none"
         raise Unreadable(f"holds no weights at all (its entries: {top})")
     wanted = expected(name, variant)
-    return max(tables, key=lambda table: (_common(table, wanted), len(table)))
+    best = max(tables, key=lambda table: (_common(table, wanted), len(table)))
+    if _common(best, wanted) >= ALIKE * len(wanted):
+        return best
+    return max(tables, key=lambda table: (max(_scores(table).values()), len(table)))
 
 
 def fit(table: Table, name: str, variant: str = "official", ignored: tuple[str, ...] = ()) -> Table:
@@ -121,10 +124,7 @@ def _list(keys: tuple[str, ...]) -> str:
 
 def _looks_like(table: Table, name: str) -> str:
     """The network whose keys the file shares most of, as a sentence; "" where none is alike."""
-    scores: dict[str, float] = {}
-    for other in NETWORKS:
-        wanted = expected(other)
-        scores[other] = _common(table, wanted) / max(len(wanted), len(table))
+    scores = _scores(table)
     best = max(scores, key=lambda other: (scores[other], other == name))
     if scores[best] < ALIKE:
         return " It looks like no network of this pipeline"
@@ -132,6 +132,15 @@ def _looks_like(table: Table, name: str) -> str:
         return " It looks like a changed version of this very network"
     spec = NETWORKS[best]
     return f" It looks like the checkpoint of {best} ({spec.checkpoint.file}: {spec.about})"
+
+
+def _scores(table: Table) -> dict[str, float]:
+    """For every network of the pipeline, the part of all keys that it shares with `table`."""
+    return {
+        other: _common(table, wanted) / max(len(wanted), len(table))
+        for other in NETWORKS
+        if (wanted := expected(other))
+    }
 
 
 def _tables(contents: Mapping[str, Any], depth: int) -> Iterator[Table]:

@@ -6,7 +6,6 @@ and even those are our own stand-ins, so that no NumPy constructor runs on numbe
 
 from __future__ import annotations
 
-import io
 import mmap
 import pickle
 import pickletools
@@ -46,7 +45,7 @@ def read(path: Path) -> dict[str, Any]:
         data.seek(0)
         try:
             # mmap has the three methods that the unpickler wants, and cannot over-allocate
-            value = _Unpickler(data).load()
+            value = _Unpickler(data, encoding="latin1").load()
         except Unreadable:
             raise
         except Exception as error:  # a foreign file can make any opcode fail in any way
@@ -107,6 +106,8 @@ class _Array:
 
 
 def _from_bytes(raw: Any, dtype: Any, shape: Any, order: Any = "C") -> arrays.Any:
+    if isinstance(raw, str):  # the bytes of a Python 2 pickle
+        raw = raw.encode("latin1")
     if not isinstance(dtype, _DType) or not isinstance(raw, bytes | bytearray):
         raise Unreadable("is a damaged pickle (an array without its bytes)")
     flat: arrays.Any = np.frombuffer(raw, dtype.dtype)
@@ -135,6 +136,11 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _bytes() -> bytes:
+    """`bytes()` without arguments: how old protocols write an empty one."""
+    return b""
+
+
 def _value(kind: Callable[[Any], Any]) -> Callable[..., Any]:
     def build(value: Any = 0) -> Any:
         if not isinstance(value, str | int | float):  # str() of a nested list may be endless
@@ -146,6 +152,7 @@ def _value(kind: Callable[[Any], Any]) -> Callable[..., Any]:
 
 _BUILTINS: dict[str, Any] = {
     "dict": dict, "str": _value(str), "int": _value(int), "float": _value(float),
+    "bytes": _bytes,
 }  # fmt: skip
 _NUMPY: dict[str, dict[str, Any]] = {
     "numpy": {"ndarray": _Array, "dtype": _DType},
@@ -172,8 +179,3 @@ def _allowed(module: str, name: str) -> Any:
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         return _allowed(module_name, global_name)
-
-
-def loads(data: bytes) -> Any:
-    """Unpickle `data` by the same rules; for tests of single values."""
-    return _plain(_Unpickler(io.BytesIO(data)).load(), MAX_DEPTH)

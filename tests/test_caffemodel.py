@@ -1,4 +1,4 @@
-"""The .caffemodel reader: every legal encoding gives the same numbers, every damage one sentence."""
+"""Caffe files: every legal encoding gives the same numbers, every damage one sentence."""
 
 import importlib.util
 import struct
