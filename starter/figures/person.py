@@ -266,7 +266,7 @@ def bottom_parts(
         return ClothPaint(studio.lib, cloth, uv, back, folds, uv, per_dm * 0.12, gloss=gloss)
 
     normal = vertex_normals(studio.lib, xyz, shell.tri)
-    parts = [Part("pants", shell.tri, xyz, normal, paint(ref), b.label, clip, bias)]
+    parts = [Part("pants", shell.tri, xyz, normal, paint(ref), b.label, clip, bias, casts=False)]
     if b.kind == "skirt":
         rest = shell.skirt(stand.v, 2.3, b.flare, b.folds, b.phase)
         ref = shell.skirt_ref

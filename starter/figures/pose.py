@@ -10,7 +10,7 @@ from fuw.starter.figures.human import BODY, Human
 from fuw.starter.figures.mesh import Array
 
 ARMS = {  # how an arm is held, and how often
-    "hang": 9, "away": 2, "hip": 2, "waist": 2, "folded": 1.5, "belt": 1.5, "pocket": 1.5,
+    "hang": 9, "away": 2, "hip": 2, "waist": 2, "folded": 1.5, "belt": 0.9, "pocket": 1.5,
     "up": 0.7,
 }  # fmt: skip
 LEGS = {"stand": 5, "apart": 2, "walk": 2, "one hip": 1}
@@ -148,7 +148,7 @@ def _place_arm(
         up = np.array([s * (out + 0.1 * clear), -1, normal_of(rng, 0.1)])
         inward = out * rng.uniform(0.2, 0.9) + (0.05 if kind == "hang" else 0)
         low = np.array([s * inward, -1, rng.uniform(0.05, 0.4)])
-        twist += 0.5
+        twist += rng.uniform(0.8, 1.4)  # thumbs forward
     else:
         goal, pole = _goal(human, v, rng, s, kind, clear)
         up, low = reach(shoulder, goal, float(np.linalg.norm(u0)), float(np.linalg.norm(l0)), pole)

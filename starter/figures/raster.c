@@ -22,6 +22,14 @@ static inline void narrow(float w, float slope, float ax, int *first, int *last)
     }
 }
 
+/* Whether all corners lie outside one and the same field: then every fragment does. */
+static inline int cut_away(const float *clip, int stride, int n, const int32_t *v) {
+    if (!clip) return 0;
+    for (int k = 0; k < n; k++)
+        if (clip[stride * v[0] + k] < 0 && clip[stride * v[1] + k] < 0 && clip[stride * v[2] + k] < 0) return 1;
+    return 0;
+}
+
 /* xyz: V x 3, screen x, screen y, distance from the camera (smaller is nearer).
    clip: V x nclip or null; a fragment is kept where every interpolated value is >= 0.
    strand > 0: clip column 1 is a strand coordinate; each of the `strand` strands per unit
@@ -31,6 +39,7 @@ void raster(int W, int H, int nt, const int32_t *tri, const float *xyz, const fl
             float strand, float fray, int first, float *zbuf, int32_t *ids, float *bary) {
     for (int t = 0; t < nt; t++) {
         const int32_t *v = tri + 3 * t;
+        if (cut_away(clip, nclip, strand > 0 ? 1 : nclip, v)) continue;
         const float *a = xyz + 3 * v[0], *b = xyz + 3 * v[1], *c = xyz + 3 * v[2];
         int ix0 = (int)ceilf(fminf(a[0], fminf(b[0], c[0])) - 0.5f);
         int ix1 = (int)floorf(fmaxf(a[0], fmaxf(b[0], c[0])) - 0.5f);
