@@ -63,7 +63,7 @@ class Painting:
     frozen: dict[str, nn.Module] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.fittings = Fittings(self.figures, self.cache)
+        self.fittings = Fittings(self.figures, self.cache, 2 if self.size <= HALF_HEIGHT else 1)
 
     @property
     def name(self) -> str:

@@ -73,7 +73,7 @@ def inside(points: F32, size: tuple[int, int]) -> F32:
 
 def weighted(outputs: Sequence[Tensor], truth: Tensor) -> Tensor:
     """Squared error of every stage; peaks and fields count more than the empty rest."""
-    weight = 1 + 9 * truth.abs()
+    weight = 1 + 4 * truth.abs()
     errors = [((o.float() - truth).square() * weight).mean() for o in outputs]
     return torch.stack(errors).mean()
 

@@ -50,10 +50,13 @@ class Figures:
         seeds = self.seeds()
         return seeds[int(rng.integers(len(seeds)))]
 
-    def picture(self, seed: int, which: str) -> U8:
-        """Picture "a", "b" (person) or "ga", "gb" (garment) of a figure, u8 (H, W, 3) RGB."""
+    def picture(self, seed: int, which: str, shrink: int = 1) -> U8:
+        """Picture "a", "b" (person) or "ga", "gb" (garment) of a figure, u8 (H, W, 3) RGB.
+
+        `shrink` 2 decodes at half size, in a third of the time.
+        """
         base = sample_io.stem(self.folder, seed)
-        return read_rgb(base.with_name(f"{base.name}_{which}.jpg"))
+        return read_rgb(base.with_name(f"{base.name}_{which}.jpg"), shrink)
 
     def labels(self, seed: int, *keys: str) -> list[np.ndarray]:  # type: ignore[type-arg]
         """The named arrays of a figure's labels; iuv as (H, W, 3)."""
@@ -64,9 +67,9 @@ class Figures:
                 for k, a in zip(keys, arrays, strict=True)]
 
 
-def read_rgb(path: Path) -> U8:
+def read_rgb(path: Path, shrink: int = 1) -> U8:
     """Decode a picture, u8 (H, W, 3) RGB; raises FuwError where there is none."""
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    bgr = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2 if shrink == 2 else cv2.IMREAD_COLOR)
     if bgr is None:
         raise FuwError(f"{path}: missing or not a picture; render or fetch it again")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)

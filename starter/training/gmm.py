@@ -33,7 +33,8 @@ def correspondences(rng: np.random.Generator, corr: F32, height: int, width: int
         return out
     chosen = rng.integers(len(rows), size=PAIRS)
     worn = corr[rows[chosen], columns[chosen]]
-    product = np.stack([columns[chosen], rows[chosen]], 1) * 4.0
+    step = height / corr.shape[0]
+    product = np.stack([columns[chosen], rows[chosen]], 1) * step
     for k, points in ((0, worn), (2, product)):
         out[:, k] = (points[:, 0] + 0.5) * 2 / width - 1
         out[:, k + 1] = (points[:, 1] + 0.5) * 2 / height - 1
@@ -54,7 +55,7 @@ class Matching:
     fittings: Fittings = field(init=False)
 
     def __post_init__(self) -> None:
-        self.fittings = Fittings(self.figures, self.cache)
+        self.fittings = Fittings(self.figures, self.cache, shrink=2)
 
     def build(self) -> nn.Module:
         return build("gmm", WIDTH)
@@ -63,10 +64,9 @@ class Matching:
         f = self.fittings.draw(rng)
         parse = group7(group13(f.truth_parse))
         a, b = gmm_input(parse, f.skeleton, f.agnostic, f.garment)
-        step = parse.shape[0] // SIZE[0]
-        return {"a": a[0], "b": b[0], "worn": signed(small(f.truth, step))[0],
-                "mask": small(f.mask, step).astype(np.float32)[None] / 255,
-                "hidden": np.isin(parse[::step, ::step], OTHERS)[None].astype(np.float32),
+        return {"a": a[0], "b": b[0], "worn": signed(small(f.truth))[0],
+                "mask": small(f.mask).astype(np.float32)[None] / 255,
+                "hidden": np.isin(small(parse), OTHERS)[None].astype(np.float32),
                 "pairs": correspondences(rng, f.corr, *parse.shape)}
 
     def loss(self, net: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
@@ -96,9 +96,11 @@ class Matching:
                       "iou": float(iou.detach())}
 
 
-def small(picture: U8, step: int) -> U8:
-    """Every `step`-th pixel from 0, as the matcher's inputs are shrunk."""
-    return np.ascontiguousarray(picture[::step, ::step])
+def small(picture: U8) -> U8:
+    """At the matcher's size by nearest neighbour, as its inputs are shrunk."""
+    rows = np.arange(SIZE[0]) * picture.shape[0] // SIZE[0]
+    columns = np.arange(SIZE[1]) * picture.shape[1] // SIZE[1]
+    return np.ascontiguousarray(picture[rows[:, None], columns])
 
 
 def places(theta: Tensor) -> Tensor:

@@ -24,6 +24,13 @@ TASKS = {
 }
 
 
+def task_class(network: str) -> type[Any]:
+    """The class of a network's task."""
+    module, _, cls = TASKS[network].partition(":")
+    kind: type[Any] = getattr(importlib.import_module(f"fuw.starter.training.{module}"), cls)
+    return kind
+
+
 @click.command()
 @click.argument("network", type=click.Choice(sorted(TASKS)))
 @click.option("--figures", type=click.Path(path_type=Path), required=True, help="rendered figures")
@@ -44,9 +51,8 @@ def main(network: str, figures: Path, photos: Path, out: Path, minutes: float, s
          size: int, batch: int, lr: float, decay: float, gan: bool, seed: int, device: str,
          workers: int, threads: int) -> None:
     """Train NETWORK; a checkpoint in OUT is continued."""
-    module, _, cls = TASKS[network].partition(":")
     options: dict[str, Any] = {k: v for k, v in {"size": size, "batch": batch}.items() if v}
-    kind = getattr(importlib.import_module(f"fuw.starter.training.{module}"), cls)
+    kind = task_class(network)
     known = {f.name for f in dataclasses.fields(kind)}
     options |= {"weights": out} if "weights" in known else {}
     options |= {"cache": out / "skeletons"} if "cache" in known else {}

@@ -34,7 +34,7 @@ class Segmentation:
     fittings: Fittings = field(init=False)
 
     def __post_init__(self) -> None:
-        self.fittings = Fittings(self.figures, self.cache)
+        self.fittings = Fittings(self.figures, self.cache, shrink=2)
 
     def build(self) -> nn.Module:
         return build("seg", WIDTH, dropout=0.1)
