@@ -25,6 +25,7 @@ from fuw.engine.records import Garment, Given, Person
 
 SIZE = (1024, 768)  # height, width: what the preprocessing files count in
 PAIRS = "test_pairs.txt"
+MAX_NAME = 120  # bytes; file systems take 255, and a result has two names in one
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -216,13 +217,13 @@ def write_pairs(path: str | Path, pairs: Iterable[tuple[str, str]]) -> Path:
 
 
 def file_name(photo: str | Path) -> str:
-    """The name of a photo in the set: its stem with safe characters and .jpg.
+    """The name of a photo in the set: its stem (60 characters of it), made safe, and .jpg.
 
     Examples:
         "My photo (2).HEIC" -> "My_photo_2.jpg"
     """
     stem = re.sub(r"[^\w.-]+", "_", Path(photo).stem).strip("._") or "photo"
-    return f"{stem}.jpg"
+    return f"{stem[:60]}.jpg"
 
 
 def result_name(person: str, cloth: str) -> str:
@@ -237,9 +238,10 @@ def result_name(person: str, cloth: str) -> str:
 
 
 def _check_name(name: str, where: str) -> None:
-    if Path(name).suffix.lower() not in _PICTURES or any(c in name for c in "/\\\0") or (
-            name != "".join(name.split()) or name.startswith(".")):
-        raise InputError(f"{where}: {name!r} is not a picture's file name without folders, "
+    plain = (name.isprintable() and name == "".join(name.split()) and not name.startswith(".")
+             and not any(c in name for c in "/\\") and len(name.encode()) <= MAX_NAME)
+    if not plain or Path(name).suffix.lower() not in _PICTURES:
+        raise InputError(f"{where}: {name[:80]!r} is not a picture's file name without folders, "
                          "spaces or a leading dot, like '00891_00.jpg'")
 
 

@@ -154,6 +154,8 @@ def test_pairs_make_the_round_trip(tmp_path):
     ("a.jpg .b.jpg\n", "line 1: '.b.jpg' is not"),
     ("\n\na.jpg b.txt\n", "line 3: 'b.txt' is not"),
     ("\n \n", "names no pair"),
+    ("a.jpg " + "[" * 3000 + ".jpg", r"line 1: '\[{80}' is not"),  # found by fuzzing
+    ("a.jpg b\x1b[2J.jpg", "line 1: .* is not"),
 ])
 def test_bad_pairs_say_where(tmp_path, text, match):
     (tmp_path / "p.txt").write_text(text)
@@ -172,6 +174,7 @@ def test_pairs_that_are_no_text_and_names_that_cannot_be_written(tmp_path):
 
 def test_names():
     assert dataset.result_name("00891_00.jpg", "01430_00.jpg") == "00891_01430_00.jpg"
+    assert len(dataset.file_name("x" * 999)) == 64
     assert dataset.result_name("me_1.jpg", "x.png") == "me_1_x.jpg"
     assert dataset.file_name(Path("d/My photo (2).HEIC")) == "My_photo_2.jpg"
     assert dataset.file_name("..jpg") == "photo.jpg" and dataset.file_name("셔츠.png") == "셔츠.jpg"
