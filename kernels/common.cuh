@@ -1,5 +1,5 @@
-// What every kernel file shares: entries, half floats without cuda_fp16.h (NVRTC has no headers), and
-// four pixels at a time. Under g++ (FUW_HOST) shim/shim.h stands in for CUDA.
+// What every kernel file shares: entries, half floats without CUDA's header (NVRTC has none),
+// and four pixels at a time. Under g++ (FUW_HOST) shim/shim.h stands in for CUDA.
 #pragma once
 #ifdef FUW_HOST
 #include "shim/shim.h"

@@ -36,15 +36,21 @@ def schp_affine(height: int, width: int, size: int = 473, inverse: bool = False,
     return np.asarray(cv2.getAffineTransform(source, target), np.float64)
 
 
-def warp_places(matrix: npt.NDArray[np.float64], height: int, width: int) -> tuple[I32, I32]:
+def warp_places(matrix: npt.NDArray[np.float64], height: int, width: int, inverse: bool = False,
+                ) -> tuple[I32, I32]:
     """Where OpenCV's warpAffine by `matrix` (2, 3), which must not turn, reads its source.
+
+    `inverse`: the matrix leads to the source already (OpenCV's WARP_INVERSE_MAP).
 
     Returns i32 x (width) and y (height) in 1/32 pixel: 10-bit fixed point, rounded once more, so
     these integers and no exact ones are what its pixels depend on.
     """
-    sx, sy = 1 / matrix[0, 0], 1 / matrix[1, 1]
-    x = np.rint(np.arange(width) * sx * 1024) + np.rint(-sx * matrix[0, 2] * 1024) + 16
-    y = np.rint((np.arange(height) * sy - sy * matrix[1, 2]) * 1024) + 16
+    (sx, _, ox), (_, sy, oy) = matrix
+    if not inverse:
+        sx, sy = 1 / sx, 1 / sy
+        ox, oy = -sx * ox, -sy * oy
+    x = np.rint(np.arange(width) * sx * 1024) + np.rint(ox * 1024) + 16
+    y = np.rint((np.arange(height) * sy + oy) * 1024) + 16
     return (x.astype(np.int64) >> 5).astype(np.int32), (y.astype(np.int64) >> 5).astype(np.int32)
 
 

@@ -2,11 +2,12 @@
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from fuw.engine.arrays import F32, U8
 
-_MEAN_BGR = np.array([103.53, 116.28, 123.675], np.float32)
+DENSEPOSE_MEAN_BGR = np.array([103.53, 116.28, 123.675], np.float32)
 _LONGEST = 1333 / 800  # longest edge at the most, in shorter edges
 
 
@@ -31,18 +32,35 @@ def openpose_input(
     Returns:
         x (1, 3, net_height, net_width) f32, BGR, -0.5..0.5, and the image pixels per network pixel.
     """
-    height, width = image.shape[:2]
-    if net_width is None:
-        wanted = min(net_height * 16 / 9, net_height * width / height)
-        net_width = max(16, 16 * int(wanted / 16 + 0.5))
-    s = min((net_width - 1) / (width - 1), (net_height - 1) / (height - 1))
+    s, net_width, scale = openpose_scale(image.shape[0], image.shape[1], net_height, net_width)
     taps = cv2.INTER_CUBIC if s > 1 else cv2.INTER_LINEAR
     shrunk = cv2.warpAffine(
         image, np.array([[s, 0, 0], [0, s, 0]]), (net_width, net_height), flags=taps
     )
-    used_width, used_height = int(s * width + 0.5), int(s * height + 0.5)
-    scale = min((width - 1) / (used_width - 1), (height - 1) / (used_height - 1))
     return _planar(shrunk.astype(np.uint8, copy=False)), scale
+
+
+def openpose_scale(
+    height: int, width: int, net_height: int, net_width: int | None
+) -> tuple[float, int, float]:
+    """How a photo enters BODY_25: network pixels per photo pixel, the network's width, and photo
+    pixels per network pixel as the decoder counts them (from the rounded size)."""
+    if net_width is None:
+        wanted = min(net_height * 16 / 9, net_height * width / height)
+        net_width = max(16, 16 * int(wanted / 16 + 0.5))
+    s = min((net_width - 1) / (width - 1), (net_height - 1) / (height - 1))
+    used_width, used_height = int(s * width + 0.5), int(s * height + 0.5)
+    return s, net_width, min((width - 1) / (used_width - 1), (height - 1) / (used_height - 1))
+
+
+def hand_matrices(boxes: F32, size: int) -> list[npt.NDArray[np.float64] | None]:
+    """Crop pixel -> image pixel (2, 3): the left hand, mirrored, and the right; None: no hand."""
+    matrices: list[npt.NDArray[np.float64] | None] = []
+    for i, (x, y, side, _) in enumerate(np.asarray(boxes, np.float64)):
+        step = side / size
+        matrices.append(None if side <= 0 else np.array(
+            [[-step, 0, x + side], [0, step, y]] if i == 0 else [[step, 0, x], [0, step, y]]))
+    return matrices
 
 
 def hand_input(image: U8, boxes: F32, size: int = 368) -> F32:
@@ -57,12 +75,9 @@ def hand_input(image: U8, boxes: F32, size: int = 368) -> F32:
         (2, 3, size, size) f32, BGR, -0.5..0.5; outside the photo is black.
     """
     crops = np.zeros((2, size, size, 3), np.uint8)
-    for i, (x, y, side, _) in enumerate(np.asarray(boxes, np.float64)):
-        if side <= 0:
+    for i, source in enumerate(hand_matrices(boxes, size)):
+        if source is None:
             continue
-        step = side / size
-        source = np.array([[-step, 0, x + side], [0, step, y]] if i == 0
-                          else [[step, 0, x], [0, step, y]])  # crop pixel -> image pixel
         crops[i] = cv2.warpAffine(
             image, source, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         )
@@ -92,6 +107,6 @@ def densepose_input(image: U8, shorter: int = 800) -> tuple[F32, F32]:
     h, w = densepose_size(height, width, shorter)
     resized = np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.BILINEAR))
     x = np.zeros((1, 3, -(-h // 32) * 32, -(-w // 32) * 32), np.float32)
-    for c, mean in enumerate(_MEAN_BGR):
+    for c, mean in enumerate(DENSEPOSE_MEAN_BGR):
         np.subtract(resized[:, :, 2 - c], mean, out=x[0, c, :h, :w])
     return x, np.array([w / width, h / height] * 2, np.float32)

@@ -1,0 +1,338 @@
+"""One table of every kernel operation: made-up inputs, the twin's answer, how close it must be.
+
+test_kernels_shim.py runs it through g++ (also under sanitizers), test_kernels_gpu.py on a GPU: twin,
+shim and kernel cannot part silently.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from made_up import standing
+
+from fuw.engine.frame import _blend, _ramp
+from fuw.kernels import cpu
+from fuw.kernels.device import Device, DeviceArray
+from fuw.kernels.gpu import GpuOps, Real
+from fuw.kernels.gpu_fit import GpuFit
+
+Array = npt.NDArray[np.generic]
+
+
+class Steps(GpuOps, GpuFit):
+    """Both families on one device."""
+
+
+@dataclass
+class Run:
+    """One run of one case: made-up inputs in, pairs of (ours, twin's) out."""
+
+    steps: Steps
+    height: int
+    width: int
+    n: int
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5))
+
+    @property
+    def real(self) -> np.dtype[np.generic]:
+        return np.dtype(np.float32 if self.steps.real == "f32" else np.float16)
+
+    def up(self, array: Array) -> DeviceArray:
+        return self.steps.device.upload(array)
+
+    def down(self, array: DeviceArray) -> Array:
+        return self.steps.device.download(array)
+
+    def picture(self, *lead: int) -> npt.NDArray[np.uint8]:
+        return self.rng.integers(0, 256, (*lead, self.height, self.width, 3), dtype=np.uint8)
+
+    def labels(self, top: int, *lead: int) -> npt.NDArray[np.uint8]:
+        """Blocks of labels, with some single pixels."""
+        shape = (*lead, -(-self.height // 5), -(-self.width // 7))
+        blocks = self.rng.integers(0, top, shape, dtype=np.uint8)
+        big = blocks.repeat(5, -2).repeat(7, -1)[..., : self.height, : self.width].copy()
+        spots = self.rng.random(big.shape) < 0.1
+        big[spots] = self.rng.integers(0, top, int(spots.sum()), dtype=np.uint8)
+        return big
+
+    def mask(self, *lead: int) -> npt.NDArray[np.uint8]:
+        soft = self.rng.integers(0, 256, (*lead, self.height, self.width), dtype=np.uint8)
+        soft[..., 0, :2] = 127, 128
+        return soft
+
+    def tensor(self, *shape: int) -> npt.NDArray[np.float32]:
+        """Uniform in -1..1, of values that the run's kind of float can hold."""
+        values = self.rng.uniform(-1, 1, shape).astype(self.real)
+        return values.astype(np.float32)
+
+    def upr(self, tensor: npt.NDArray[np.float32]) -> DeviceArray:
+        return self.up(tensor.astype(self.real))
+
+    def body(self) -> npt.NDArray[np.float32]:
+        body = standing(self.height, self.width)
+        body[4] = 0  # a wrist that nobody saw
+        return body
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Ours and the twin's. share: of elements that may differ by more than atol (0: none)."""
+
+    ours: Array
+    twin: Array
+    atol: float = 0.0
+    share: float = 0.0
+
+    def check(self, real: Real) -> None:
+        assert self.ours.shape == self.twin.shape
+        ours, twin = self.ours.astype(np.float64), self.twin.astype(np.float64)
+        atol = self.atol if self.ours.dtype != np.float16 else max(self.atol, 1e-3) + 1e-3 * np.abs(
+            twin)
+        unequal = float((~(np.abs(ours - twin) <= atol)).mean())
+        assert unequal <= self.share, f"{unequal:.2e} of elements differ, allowed {self.share:.2e}"
+
+
+def _each(n: int, twin: Callable[[int], Array]) -> Array:
+    return np.stack([twin(i) for i in range(n)])
+
+
+def schp_labels(run: Run) -> list[Pair]:
+    # Whole steps of 1/16 between the classes, so that an order of summation decides nothing.
+    logits = np.rint(run.tensor(run.n, 20, 23, 19) * 16) / np.float32(16)
+    ours = run.down(run.steps.schp_labels(run.upr(logits), run.height, run.width, 89))
+    twin = _each(run.n, lambda i: cpu.schp_labels(logits[i : i + 1], run.height, run.width, 89))
+    return [Pair(ours.reshape(twin.shape), twin, share=5e-3)]
+
+
+def seg_labels(run: Run) -> list[Pair]:
+    probabilities = run.tensor(run.n, 13, 17, 11)
+    ours = run.down(run.steps.seg_labels(run.upr(probabilities), run.height, run.width))
+    twin = _each(run.n, lambda i: cpu.seg_labels(probabilities[i : i + 1], run.height, run.width))
+    return [Pair(ours.reshape(twin.shape), twin, share=2e-3)]
+
+
+def groups(run: Run) -> list[Pair]:
+    parse, parse13 = run.labels(20, run.n), run.labels(13, run.n)
+    return [Pair(run.down(run.steps.group13(run.up(parse))), cpu.group13(parse)),
+            Pair(run.down(run.steps.group7(run.up(parse13))), cpu.group7(parse13))]
+
+
+def one_hot(run: Run) -> list[Pair]:
+    labels = run.labels(9, run.n)  # 7 and 8 have no channel
+    twin = np.concatenate([cpu.one_hot(label, 7) for label in labels])
+    return [Pair(run.down(run.steps.one_hot(run.up(labels), 7)), twin)]
+
+
+def lip_to_viton(run: Run) -> list[Pair]:
+    parse, body = run.labels(20), run.body()
+    parse[: run.height // 3] = 13
+    iuv = np.zeros((run.height, run.width, 3), np.uint8)
+    iuv[..., 0] = run.labels(5)
+    nobody = np.zeros_like(body)
+    return [Pair(run.down(run.steps.lip_to_viton(run.up(parse), b, u and run.up(iuv))),
+                 cpu.lip_to_viton(parse, b, iuv if u else None), share=1e-3)
+            for b in (body, nobody) for u in (None, True)]
+
+
+def agnostic(run: Run) -> list[Pair]:
+    image, parse = run.picture(), run.labels(20)
+    parse[:, run.width // 2 :][parse[:, run.width // 2 :] > 15] = 14
+    scale = run.height / 1024
+    pairs = []
+    for body in (run.body(), np.zeros((25, 3), np.float32)):
+        ours = run.steps.parse_agnostic(run.up(parse), body, scale)
+        pairs.append(Pair(run.down(ours), cpu.parse_agnostic(parse, body, scale), share=2e-4))
+        picture = run.steps.image_agnostic(run.up(image), run.up(parse), body, scale)
+        pairs.append(Pair(run.down(picture), cpu.image_agnostic(image, parse, body, scale),
+                          share=2e-4))
+    return pairs
+
+
+def seg_input(run: Run) -> list[Pair]:
+    mask, cloth = run.mask(run.n), run.picture(run.n)
+    noise = np.concatenate([cpu.seg_noise(seed, 13, 9) for seed in range(run.n)])
+    pairs = []
+    for people in {1, run.n}:
+        parse13, skeleton = run.labels(13, people), run.picture(people)
+        ours = run.steps.seg_input(run.up(mask), run.up(cloth), run.up(parse13), run.up(skeleton),
+                                   run.up(noise))
+        twin = np.concatenate([
+            cpu.seg_input(mask[i], cloth[i], parse13[i % people], skeleton[i % people],
+                          noise[i : i + 1]) for i in range(run.n)])
+        pairs.append(Pair(run.down(ours), twin, atol=1e-5))
+    return pairs
+
+
+def gmm_input(run: Run) -> list[Pair]:
+    parse7, cloth = run.labels(7, run.n), run.picture(run.n)
+    pairs = []
+    for people in {1, run.n}:
+        skeleton, agnostic = run.picture(people), run.picture(people)
+        a, b = run.steps.gmm_input(run.up(parse7), run.up(skeleton), run.up(agnostic),
+                                   run.up(cloth), 11, 10)
+        twins = [cpu.gmm_input(parse7[i], skeleton[i % people], agnostic[i % people], cloth[i],
+                               11, 10) for i in range(run.n)]
+        pairs += [Pair(run.down(ours), np.concatenate([t[k] for t in twins]), atol=1e-6)
+                  for k, ours in enumerate((a, b))]
+    return pairs
+
+
+def warp_garment(run: Run) -> list[Pair]:
+    cloth, mask = run.picture(run.n), run.mask(run.n)
+    mask[-1] = 0  # an empty mask
+    pairs = []
+    for strength in (0.0, 0.05, 0.5):  # the enlargement, a realistic warp, folds and far outside
+        theta = run.tensor(run.n, 50) * np.float32(strength)
+        theta = theta.astype(run.real).astype(np.float32)
+        W_c, W_m = run.steps.warp_garment(run.up(cloth), run.up(mask), run.upr(theta),
+                                          run.height + 3, run.width + 1)
+        twins = [cpu.warp_garment(cloth[i], mask[i], theta[i : i + 1], run.height + 3,
+                                  run.width + 1) for i in range(run.n)]
+        # Neighbouring pixels here differ by up to 2, so a place 1e-3 of a pixel off shows as 2e-3.
+        pairs += [Pair(run.down(ours), np.concatenate([t[k] for t in twins]), atol=3e-3)
+                  for k, ours in enumerate((W_c, W_m))]
+    return pairs
+
+
+def composition(run: Run) -> list[Pair]:
+    seg7 = np.concatenate([cpu.one_hot(label, 7) for label in run.labels(7, run.n)])
+    warped = np.abs(run.tensor(run.n, 1, run.height, run.width))
+    warped[0, 0, 0, 0] = 0
+    dseg, dwarped = run.upr(seg7), run.upr(warped)
+    misalign = run.steps.misalignment(dseg, dwarped)
+    twin = cpu.misalignment(seg7[:, 2:3], warped)
+    alone = run.steps.misalignment(run.upr(seg7[:, 2:3].copy()), dwarped)
+    held = run.down(misalign).astype(np.float32)
+    divided = run.steps.split_seg(dseg, misalign)
+    return [Pair(held, twin, atol=1e-6 if run.real == np.float32 else 1e-3),
+            Pair(run.down(alone), run.down(misalign)),
+            Pair(run.down(divided), cpu.split_seg(seg7, held), atol=1e-6),
+            Pair(run.down(run.steps.to_mask(misalign)).reshape(run.n, run.height, run.width),
+                 np.stack([cpu.to_mask(held[i : i + 1]) for i in range(run.n)]))]
+
+
+def alias_input(run: Run) -> list[Pair]:
+    warped = run.tensor(run.n, 3, run.height, run.width)
+    pairs = []
+    for people in {1, run.n}:
+        agnostic, skeleton = run.picture(people), run.picture(people)
+        ours = run.steps.alias_input(run.up(agnostic), run.up(skeleton), run.upr(warped))
+        twin = np.concatenate([cpu.alias_input(agnostic[i % people], skeleton[i % people],
+                                               warped[i : i + 1]) for i in range(run.n)])
+        pairs.append(Pair(run.down(ours), twin, atol=1e-6))
+    return pairs
+
+
+def to_image(run: Run) -> list[Pair]:
+    x = run.tensor(run.n, 3, run.height, run.width) * np.float32(1.2)
+    x = x.astype(run.real).astype(np.float32)
+    twin = np.stack([cpu.to_image(x[i : i + 1]) for i in range(run.n)])
+    bad = run.up(np.zeros(1, np.int32))
+    ours = run.down(run.steps.to_image(run.upr(x), bad)).reshape(twin.shape)
+    fine = run.down(bad)
+    x[-1, 1, -1, -1] = np.nan
+    x[0, 0, 0, 0] = np.inf
+    run.steps.to_image(run.upr(x), bad)
+    # On a GPU (v + 1) * 0.5 * 255 may be contracted: one level at exact steps.
+    return [Pair(ours, twin, atol=1.0, share=0.0), Pair(ours, twin, share=1e-3),
+            Pair(fine, np.array([0])), Pair(run.down(bad), np.array([1]))]
+
+
+def paste_back(run: Run) -> list[Pair]:
+    photo, patch = run.picture(), run.picture()[: run.height // 2, : run.width // 2].copy()
+    h, w = patch.shape[:2]
+    rows, columns = _ramp(h, 5.0, True, False), _ramp(w, 4.0, True, True)
+    region = run.rng.random((h, w)).astype(np.float32)
+    pairs = []
+    for area in (None, region):
+        on_device = run.up(photo)
+        run.steps.paste_back(on_device, run.up(patch), 2, 3, run.up(rows), run.up(columns),
+                             None if area is None else run.up(area))
+        twin = photo.copy()
+        alpha = rows[:, None] * columns * (1 if area is None else area)
+        twin[3 : 3 + h, 2 : 2 + w] = _blend(twin[3 : 3 + h, 2 : 2 + w], patch, alpha)
+        ours = run.down(on_device)
+        pairs += [Pair(ours, twin, atol=1.0), Pair(ours, twin, share=1e-3)]
+    return pairs
+
+
+def schp_input(run: Run) -> list[Pair]:
+    image = run.picture()
+    pairs = []
+    for size in (23, 89):
+        ours = run.down(run.steps.schp_input(run.up(image), size))
+        twin = cpu.schp_input(image, size)
+        level = 1 / 255 / 0.224  # at most one grey level, and that seldom
+        pairs += [Pair(ours, twin, atol=1.01 * level), Pair(ours, twin, atol=1e-5, share=1e-3)]
+    return pairs
+
+
+def pose_inputs(run: Run) -> list[Pair]:
+    image = run.picture()
+    ours, scale = run.steps.openpose_input(run.up(image), 16)
+    twin, twin_scale = cpu.openpose_input(image, 16)
+    assert scale == twin_scale
+    boxes = np.array([[3.3, 2.7, 21.4, 21.4], [run.width - 9.5, -4.2, 15.1, 15.1]], np.float32)
+    one = boxes.copy()
+    one[0] = 0  # no left hand
+    pairs = [(run.down(ours), twin)]
+    pairs += [(run.down(run.steps.hand_input(run.up(image), b, 24)), cpu.hand_input(image, b, 24))
+              for b in (boxes, one)]
+    return [pair for ours, twin in pairs
+            for pair in (Pair(ours, twin, atol=1.01 / 256), Pair(ours, twin, 1e-6, share=1e-3))]
+
+
+def densepose_input(run: Run) -> list[Pair]:
+    image = run.picture()
+    pairs = []
+    for shorter in (24, run.width, 60):
+        ours, scale = run.steps.densepose_input(run.up(image), shorter)
+        twin, twin_scale = cpu.densepose_input(image, shorter)
+        pairs += [Pair(run.down(ours), twin, atol=1e-4), Pair(scale, twin_scale)]
+    return pairs
+
+
+def mask_inputs(run: Run) -> list[Pair]:
+    image = run.picture() // 2
+    pairs = []
+    for size in (20, 50):
+        pairs += [Pair(run.down(run.steps.u2net_input(run.up(image), size)),
+                       cpu.u2net_input(image, size), atol=1e-5),
+                  Pair(run.down(run.steps.tracer_input(run.up(image), size)),
+                       cpu.tracer_input(image, size), atol=3e-5)]
+    black = np.zeros_like(image)
+    return [*pairs, Pair(run.down(run.steps.u2net_input(run.up(black), 20)),
+                         cpu.u2net_input(black, 20), atol=1e-5)]
+
+
+def masks(run: Run) -> list[Pair]:
+    soft = np.abs(run.tensor(1, 1, 21, 18))
+    flat = np.full_like(soft, 0.25)
+    spoiled = soft.copy()
+    spoiled[0, 0, 3, 4] = np.nan
+    pairs = []
+    for unit in (soft, flat, np.zeros_like(soft)):
+        for step, twin in ((run.steps.u2net_mask, cpu.u2net_mask),
+                           (run.steps.tracer_mask, cpu.tracer_mask)):
+            ours = run.down(step(run.upr(unit), run.height, run.width))
+            pairs.append(Pair(ours, twin(unit, run.height, run.width), atol=1.0, share=0.0))
+            pairs.append(Pair(ours, twin(unit, run.height, run.width), share=5e-3))
+    pairs.append(Pair(run.down(run.steps.tracer_mask(run.upr(spoiled), run.height, run.width)),
+                      cpu.tracer_mask(spoiled, run.height, run.width), atol=1.0))
+    mask = run.mask()
+    return [*pairs, Pair(run.down(run.steps.binary_mask(run.up(mask))), cpu.binary_mask(mask))]
+
+
+CASES: tuple[Callable[[Run], list[Pair]], ...] = (
+    schp_labels, seg_labels, groups, one_hot, lip_to_viton, agnostic, seg_input, gmm_input,
+    warp_garment, composition, alias_input, to_image, paste_back, schp_input, pose_inputs,
+    densepose_input, mask_inputs, masks)
+SIZES = ((64, 48), (37, 29), (41, 31))  # straight, odd, odd again
+
+
+def check(case: Callable[[Run], list[Pair]], device: Device, real: Real, size: tuple[int, int],
+          n: int) -> None:
+    """Run one case and hold every pair."""
+    for pair in case(Run(Steps(device, real), *size, n)):
+        pair.check(real)

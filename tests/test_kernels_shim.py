@@ -1,0 +1,90 @@
+"""Every kernel against its twin without a GPU: built by g++ through kernels/shim."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kernel_cases import CASES, SIZES, check
+from shim_device import KERNELS, SANITIZERS, ShimDevice, build
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on this machine")
+LAUNCHED: set[str] = set()
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("shim"))
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("real", ["f32", "f16"])
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.__name__)
+def test_kernel_equals_twin(case, real, size, n, library: Path) -> None:  # type: ignore[no-untyped-def]
+    device = ShimDevice(library)
+    check(case, device, real, size, n)
+    LAUNCHED.update(device.launched)
+
+
+def test_the_table_leaves_no_kernel_out(library: Path) -> None:
+    """Every entry of every .cu file was launched by the cases above."""
+    names = subprocess.run(["nm", "-D", "--defined-only", str(library)], check=True,
+                           capture_output=True, text=True).stdout
+    entries = {line.split()[-1].removeprefix("host_") for line in names.splitlines()
+               if line.split()[-1].startswith("host_")}
+    assert entries
+    if not LAUNCHED:
+        pytest.skip("runs after the cases of this file")
+    assert entries - LAUNCHED - POSE_ENTRIES == set()
+
+
+# Kernels of pose.cu, skeleton.cu and iuv.cu have their own table beside their twins' tests.
+POSE_ENTRIES: set[str] = set()
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("sanitized"), *SANITIZERS)
+
+
+def _run_sanitized(library: Path, code: str) -> "subprocess.CompletedProcess[str]":
+    """Run Python `code`, which finds `device`, in a process that has the sanitizers' runtime."""
+    runtime = [subprocess.run(["g++", f"-print-file-name={name}"], check=True, capture_output=True,
+                              text=True).stdout.strip() for name in ("libasan.so", "libubsan.so")]
+    code = ("import numpy as np\nfrom pathlib import Path\nfrom shim_device import ShimDevice\n"
+            f"device = ShimDevice(Path({str(library)!r}))\n{code}")
+    environment = {**os.environ, "LD_PRELOAD": " ".join(runtime), "OPENBLAS_NUM_THREADS": "1",
+                   "ASAN_OPTIONS": "detect_leaks=0", "PYTHONPATH": str(Path(__file__).parent)}
+    return subprocess.run([sys.executable, "-P", "-c", code], env=environment, capture_output=True,
+                          text=True)
+
+
+def test_no_step_outside_an_array(sanitized: Path) -> None:
+    """The whole table once more in a process of its own, under ASan and UBSan."""
+    done = _run_sanitized(sanitized, (
+        "from kernel_cases import CASES, SIZES, check\n"
+        "for case in CASES:\n"
+        "    for real, size, n in (('f32', SIZES[1], 3), ('f16', SIZES[2], 1)):\n"
+        "        check(case, device, real, size, n)\n"
+        "print('clean', len(device.launched))\n"))
+    assert done.returncode == 0 and done.stdout.startswith("clean"), done.stderr[-3000:]
+
+
+def test_sanitizers_would_notice(sanitized: Path) -> None:
+    """A kernel told a wrong size steps outside, and the process ends with ASan's report."""
+    done = _run_sanitized(sanitized, (
+        "labels = device.upload(np.zeros(16, np.uint8))\n"
+        "table = device.upload(np.zeros(256, np.uint8))\n"
+        "device.launch('regroup', (9, 1, 1), (1, 1, 1), labels, table, labels, np.int32(144))\n"))
+    assert done.returncode != 0 and "AddressSanitizer" in done.stderr
+
+
+def test_kernels_use_nothing_that_only_nvcc_knows() -> None:
+    """Warp intrinsics and half headers would part kernel and shim."""
+    for path in KERNELS.glob("*.cu*"):
+        text = path.read_text()
+        for word in ("__shfl", "__ballot", "__syncwarp", "cuda_fp16", "cooperative_groups"):
+            assert word not in text, f"{path.name}: {word}"
