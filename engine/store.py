@@ -1,0 +1,379 @@
+"""Where engines live: keyed by everything they were built from, trusted only when all of it agrees.
+
+Beside every engine lies a JSON with its key. The JSON is written last and removed first, so that
+an engine without one is what a killed builder left: nothing reads it, and the next build replaces
+it. That a file exists is never a reason to load it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from fuw.engine.errors import StoreError
+from fuw.engine.locks import Lock
+from fuw.engine.trust import distrust
+
+log = logging.getLogger(__name__)
+
+Build = Callable[[Path], None]
+UNUSABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
+            errno.ENOTDIR, errno.EEXIST)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Key:
+    """What an engine was built from; a difference in any field makes it another engine.
+
+    Attributes:
+        spec: `NetSpec.hash(variant)`.
+        checkpoint: SHA-256 of the weights' file.
+        size: of the picture, "1024x768".
+        runtime: "tensorrt", "tensorrt_rtx", "openvino", "onnxruntime", ...
+        driver, gpu, arch: of the device, "" on a CPU; `arch` is "sm_90" or the CPU's features.
+        options: what else the builder was told, for example "level=3".
+    """
+
+    network: str
+    spec: str
+    checkpoint: str
+    precision: str
+    size: str
+    batch: int
+    runtime: str
+    runtime_version: str
+    driver: str = ""
+    gpu: str = ""
+    arch: str = ""
+    options: str = ""
+
+    @property
+    def name(self) -> str:
+        """File name without suffix: readable parts, then a digest of all fields."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:20]
+        words = f"{self.network}-{self.size}-b{self.batch}.{self.precision}.{self.runtime}"
+        return "".join(c if c.isalnum() or c in "._-" else "_" for c in words) + f".{digest}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One engine in the store, or what is left of one.
+
+    Attributes:
+        key: None where the JSON is missing or torn.
+        problem: why it is not trusted, "" where it is.
+        built, used: seconds since 1970.
+    """
+
+    path: Path
+    key: Key | None
+    bytes: int
+    built: float
+    used: float
+    problem: str = ""
+
+
+class Store:
+    """Engines in one folder, shared by every process of the user."""
+
+    def __init__(self, root: Path, wait_seconds: float = 3600.0) -> None:
+        self.root = root
+        self._wait_seconds = wait_seconds
+        self._fallback: Path | None = None
+
+    def get(self, key: Key) -> Path | None:
+        """The engine of exactly this key, or None; never one that others could have written."""
+        for root in self._roots():
+            path = _engine(root, key)
+            problem = _problem(root, path, key)
+            if not problem:
+                _touch(_record(path))
+                return path
+            if _record(path).exists():
+                log.warning("%s is not loaded: %s", path, problem)
+        return None
+
+    def put(self, key: Key, build: Build) -> Path:
+        """The engine of `key`, built by `build(path)` unless another process built it meanwhile.
+
+        `build` writes a file beside its final place; it gets its name only when it is complete.
+        Where the folder is read-only, full or open to others, a temporary one is used instead
+        for the life of this process, and one warning says so.
+
+        Raises:
+            StoreError: nowhere to write, or another process held the lock for too long.
+            Whatever `build` raises is passed on, and nothing is left behind.
+        """
+        found = self.get(key)
+        if found is not None:
+            return found
+        log.info("building %s: %s", key.name, self.explain(key))
+        root = self._fallback or self.root
+        try:
+            _prepare(root)
+            return self._locked_build(root, key, build)
+        except OSError as error:
+            if error.errno not in UNUSABLE:
+                raise StoreError(f"{root}: the engine cache failed ({_words(error)}); "
+                                 f"choose another with --cache DIR") from error  # fmt: skip
+            return self._elsewhere(key, build, _words(error))
+        except _Untrusted as error:
+            return self._elsewhere(key, build, str(error))
+
+    def explain(self, key: Key) -> str | None:
+        """Why `get(key)` gives nothing, field by field; None where it gives the engine."""
+        if any(not _problem(root, _engine(root, key), key) for root in self._roots()):
+            return None
+        path = _engine(self.root, key)
+        if _record(path).exists():
+            return _problem(self.root, path, key)
+        others = [e.key for e in self.entries() if e.key and e.key.network == key.network]
+        if not others:
+            return f"no engine of {key.network} was built here yet"
+        nearest = min(others, key=lambda other: len(_differences(other, key)))
+        return "; ".join(_differences(nearest, key))
+
+    def entries(self) -> list[Entry]:
+        """Everything in the folder that is or was meant to be an engine."""
+        if not self.root.is_dir():
+            return []
+        engines = {p for p in self.root.glob("*.engine")}
+        engines |= {p.with_suffix(".engine") for p in self.root.glob("*.json")}
+        return [_entry(self.root, path) for path in sorted(engines)]
+
+    def prune(self, unused_days: float | None = None) -> list[Path]:
+        """Remove leftovers, what is not trusted, and engines that a newer one has replaced.
+
+        Args:
+            unused_days: also remove engines not loaded for so long; 0 removes all.
+
+        Returns:
+            The engines and leftovers removed.
+        """
+        now = time.time()
+        if not self.root.is_dir():
+            return []
+        gone = _sweep(self.root)
+        _sweep_locks(self.root)
+        entries = self.entries()
+        for entry in entries:
+            old = unused_days is not None and now - entry.used >= unused_days * 86400
+            if old or entry.problem or _superseded(entry, entries):
+                _record(entry.path).unlink(missing_ok=True)
+                entry.path.unlink(missing_ok=True)
+                gone.append(entry.path)
+        return gone
+
+    def _roots(self) -> list[Path]:
+        return [self.root] + ([self._fallback] if self._fallback else [])
+
+    def _locked_build(self, root: Path, key: Key, build: Build) -> Path:
+        path = _engine(root, key)
+        lock = Lock(path.with_suffix(".lock"))
+        there = self._waiting_for(lock, root, path, key)
+        if there:
+            return path
+        try:
+            if _problem(root, path, key):  # else it was built while we waited
+                _build(path, key, build)
+        finally:
+            lock.release()
+        return path
+
+    def _waiting_for(self, lock: Lock, root: Path, path: Path, key: Key) -> bool:
+        """Take the lock (False), or find that its holder has built the engine (True)."""
+        if lock.try_acquire():
+            _sweep(root, path.stem)
+            return False
+        holder = lock.holder()
+        if holder:
+            log.warning("waiting for process %d on %s, which builds %s",
+                        holder.pid, holder.host, path.name)  # fmt: skip
+        return not lock.wait(lambda: not _problem(root, path, key), self._wait_seconds)
+
+    def _elsewhere(self, key: Key, build: Build, reason: str) -> Path:
+        if self._fallback is not None:
+            raise StoreError(f"no room for engines: neither {self.root} nor {self._fallback} can "
+                             f"be used ({reason}); choose another with --cache DIR")  # fmt: skip
+        try:
+            self._fallback = Path(tempfile.mkdtemp(prefix="fuw-engines-"))
+        except OSError as error:
+            raise StoreError(f"no room for engines: {self.root} cannot be used ({reason}) and no "
+                             f"temporary folder can be made ({_words(error)}); "
+                             f"choose another with --cache DIR") from error  # fmt: skip
+        atexit.register(shutil.rmtree, self._fallback, ignore_errors=True)
+        log.warning("engine cache %s cannot be used (%s); engines of this run go to %s and are "
+                    "removed at its end", self.root, reason, self._fallback)  # fmt: skip
+        return self.put(key, build)
+
+
+class _Untrusted(Exception):
+    """A folder that others can write."""
+
+
+def _engine(root: Path, key: Key) -> Path:
+    return root / f"{key.name}.engine"
+
+
+def _record(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _prepare(root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    reason = distrust(root)
+    if reason:
+        raise _Untrusted(reason)
+
+
+def _build(path: Path, key: Key, build: Build) -> None:
+    """Build beside, make it durable, then name the engine, then its record."""
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.stem}.", dir=path.parent))
+    try:
+        made = beside / "engine"
+        build(made)
+        if not made.is_file():
+            raise StoreError(f"the builder of {path.name} wrote no file; report this as a bug")
+        os.chmod(made, 0o600)
+        _sync(made)
+        stat = made.stat()
+        record = beside / "record"
+        facts = {"key": asdict(key), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns,
+                 "sha256": _sha256(made), "built": time.time()}  # fmt: skip
+        record.write_text(json.dumps(facts, indent=1))
+        _sync(record)
+        _record(path).unlink(missing_ok=True)
+        os.replace(made, path)
+        os.replace(record, _record(path))
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _problem(root: Path, path: Path, key: Key | None) -> str:
+    """Why the engine at `path` is not what `key` asks for, or may not be loaded; "" if it may."""
+    record = _record(path)
+    if not record.exists() or not path.exists():
+        return "not built, or its builder was killed"
+    for place in (root, path, record):
+        reason = distrust(place)
+        if reason:
+            return reason
+    facts = _facts(record)
+    if facts is None:
+        return "its record is torn"
+    there = _key(facts)
+    if there is None or _record(path).stem != there.name:
+        return "its record belongs to another engine"
+    if key is not None and there != key:
+        return "; ".join(_differences(there, key))
+    stat = path.stat()
+    if stat.st_size != facts.get("bytes"):
+        return f"it has {stat.st_size:,} bytes where {facts.get('bytes'):,} were built"
+    # the hash of every engine at every start would cost a second; the times are compared instead
+    if stat.st_mtime_ns != facts.get("mtime_ns") and _sha256(path) != facts.get("sha256"):
+        return "its bytes have changed since it was built"
+    return ""
+
+
+def _entry(root: Path, path: Path) -> Entry:
+    facts = _facts(_record(path)) or {}
+    built, size = facts.get("built"), path.stat().st_size if path.exists() else 0
+    used = _record(path).stat().st_mtime if _record(path).exists() else 0.0
+    when = float(built) if isinstance(built, int | float) else used
+    return Entry(path, _key(facts), size, when, used, _problem(root, path, None))
+
+
+def _facts(record: Path) -> dict[str, object] | None:
+    try:
+        facts = json.loads(record.read_text())
+    except (OSError, ValueError):
+        return None
+    return facts if isinstance(facts, dict) and isinstance(facts.get("bytes"), int) else None
+
+
+def _key(facts: dict[str, object]) -> Key | None:
+    values = facts.get("key")
+    if not isinstance(values, dict) or set(values) != {f.name for f in fields(Key)}:
+        return None  # another version of this program
+    return Key(**values)
+
+
+def _differences(was: Key, wanted: Key) -> list[str]:
+    """What separates two keys, in words; hashes are shortened."""
+    then, now = asdict(was), asdict(wanted)
+    return [
+        f"{name.replace('_', ' ')} was {str(then[name])[:16] or 'none'}, "
+        f"is {str(now[name])[:16] or 'none'}"
+        for name in then if then[name] != now[name]
+    ]  # fmt: skip
+
+
+def _superseded(entry: Entry, entries: list[Entry]) -> bool:
+    """Whether a newer engine of the same network, weights, size and device is there."""
+    stays = ("network", "checkpoint", "precision", "size", "batch", "runtime", "gpu", "options")
+    return entry.key is not None and any(
+        other.key is not None and other.built > entry.built and not other.problem
+        and all(getattr(other.key, name) == getattr(entry.key, name) for name in stays)
+        for other in entries
+    )  # fmt: skip
+
+
+def _sweep(root: Path, stem: str = "") -> list[Path]:
+    """Remove folders of builders that were killed; the caller holds the lock of `stem`."""
+    gone = []
+    for beside in root.glob(f".{stem}.*") if stem else root.glob(".*.*"):
+        if beside.is_dir() and (stem or Lock(_lock_of(beside)).holder() is None):
+            shutil.rmtree(beside, ignore_errors=True)
+            gone.append(beside)
+    return gone
+
+
+def _sweep_locks(root: Path) -> None:
+    """Remove lock files of dead owners, and what one killed in the middle of locking left."""
+    for path in root.glob("*.lock"):
+        lock = Lock(path)
+        if lock.try_acquire():
+            lock.release()
+    for path in root.glob(".*.lock.*"):
+        if time.time() - path.stat().st_mtime > 60:
+            path.unlink(missing_ok=True)
+
+
+def _lock_of(beside: Path) -> Path:
+    return beside.with_name(beside.name[1:].rpartition(".")[0] + ".lock")
+
+
+def _touch(record: Path) -> None:
+    try:
+        os.utime(record)
+    except OSError as error:  # a read-only cache is fine to load from
+        log.debug("%s: time of last use not kept (%s)", record, error)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _words(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
