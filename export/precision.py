@@ -20,10 +20,12 @@ from fuw.engine.errors import ExportError
 from fuw.export import graph
 
 LOW_TYPE: dict[str, int] = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
+LOW_NAME = {"fp16": "float16", "bf16": "bfloat16"}  # in ONNX's operator definitions
 NUMPY_TYPE: dict[str, npt.DTypeLike] = {"fp16": np.float16, "bf16": ml_dtypes.bfloat16}
-# Conv, InstanceNormalization and GridSample know bf16 since this operator set. Nothing that the
-# exporter writes means something else in it than in the older one.
+# Conv, InstanceNormalization and GridSample know bf16 since this operator set. Of what the exporter
+# writes, only the names of GridSample's modes differ in it from the older one.
 BF16_OPSET = 22
+GRID_MODES = {b"bilinear": b"linear", b"bicubic": b"cubic"}
 # Inputs that ONNX defines as float32 whatever the data is.
 ALWAYS_FLOAT: dict[str, tuple[int, ...]] = {"Resize": (1, 2)}
 
@@ -34,7 +36,8 @@ class Converted:
 
     Attributes:
         low, islands: nodes that compute in the low type, and that stay fp32 though they could not.
-        forced: islands that no pattern asked for: a constant of theirs does not fit the type.
+        forced: islands that no pattern asked for: a constant of theirs does not fit the type, or
+            ONNX does not define the operator for it (TopK in bf16).
     """
 
     path: Path
@@ -80,6 +83,9 @@ class _Reducer:
         self.casts: dict[tuple[str, int], str] = {}
         self.low_nodes = self.island_nodes = 0
         self.forced: list[str] = []
+        if precision == "bf16":
+            _raise_opset(model)
+        self.opset = model.opset_import[0].version
 
     def run(self) -> None:
         for node in self.model.graph.node:
@@ -108,11 +114,20 @@ class _Reducer:
     def _stays(self, node: NodeProto) -> bool:
         if graph.matches(node, self.islands):
             return True
-        misfit = any(self._misfits(name) for i, name in enumerate(node.input)
-                     if name in self.weights and i not in ALWAYS_FLOAT.get(node.op_type, ()))
+        always = ALWAYS_FLOAT.get(node.op_type, ())
+        constants = [n for i, n in enumerate(node.input) if n in self.weights and i not in always]
+        misfit = not self._defined(node) or any(self._misfits(name) for name in constants)
         if misfit:
             self.forced.append(node.name)
         return misfit
+
+    def _defined(self, node: NodeProto) -> bool:
+        """Whether ONNX defines the operator's data input for the low type."""
+        schema = onnx.defs.get_schema(node.op_type, self.opset, node.domain)
+        allowed = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
+        kinds = (allowed.get(value.type_str, ()) for value in (*schema.inputs, *schema.outputs))
+        of_floats = next((kind for kind in kinds if "tensor(float)" in kind), ())
+        return f"tensor({LOW_NAME[self.precision]})" in of_floats
 
     def _misfits(self, name: str) -> bool:
         """Whether a constant overflows in the low type, or a lone one (an epsilon) becomes 0."""
@@ -170,8 +185,6 @@ class _Reducer:
         return low_name
 
     def _replace(self) -> None:
-        if self.precision == "bf16":
-            self.model.opset_import[0].version = max(self.model.opset_import[0].version, BF16_OPSET)
         del self.model.graph.node[:]
         self.model.graph.node.extend(self.nodes)
         used = {name for node in self.nodes for name in node.input}
@@ -181,6 +194,15 @@ class _Reducer:
         del self.model.graph.value_info[:]  # of the old types; runtimes infer them
 
 
+def _raise_opset(model: ModelProto) -> None:
+    opset = model.opset_import[0]
+    opset.version = max(opset.version, BF16_OPSET)
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "GridSample" and attribute.name == "mode":
+                attribute.s = GRID_MODES.get(attribute.s, attribute.s)
+
+
 def _cast_node(source: str, target: str, to: int, why: str = "Cast") -> NodeProto:
     return helper.make_node("Cast", [source], [target], name=f"/{why}_{target}", to=to)
 
@@ -188,8 +210,9 @@ def _cast_node(source: str, target: str, to: int, why: str = "Cast") -> NodeProt
 def simulate(model: ModelProto) -> ModelProto:
     """The same arithmetic with float32 tensors, each rounded to its low type where it is made.
 
-    For runtimes without kernels of the type: ONNX Runtime has no bf16 on CPUs. A product is then
-    summed in fp32 and rounded once, as tensor cores, AMX and AVX512-BF16 do.
+    A product is summed in fp32 and rounded once, as tensor cores, AMX and AVX512-BF16 do. CPUs
+    show no such thing by themselves: ONNX Runtime has no bf16 kernels there, and in fp16 it drops
+    the rounding between neighbours; OpenVINO's fp32 only sees rounded weights.
     """
     out = ModelProto()
     out.CopyFrom(model)

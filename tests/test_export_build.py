@@ -1,0 +1,272 @@
+"""fuw-export: proof, then publication; reasons for rebuilding; nothing half-done trusted."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from tiny_networks import TINY, tiny_network, tiny_spec
+
+from fuw.engine.networks import NETWORKS
+from fuw.engine.spec import Gate, NetSpec
+from fuw.engine.weights import MANIFEST, read_manifest
+from fuw.export import build, publish, to_onnx
+from fuw.export.build import ExportOptions, main_export
+from fuw.export.report import Report
+
+NAMES = ("seg", "gmm")
+
+
+@pytest.fixture(autouse=True)
+def tiny_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table's official variants, narrow and small, so that an export takes seconds."""
+    for name in NAMES:
+        official = replace(NETWORKS[name], variants={"official": TINY[name]})
+        monkeypatch.setitem(NETWORKS, name, official)
+    monkeypatch.setattr(to_onnx, "_traced", _traced_once)
+
+
+_trace = to_onnx._traced
+_traces: dict[object, onnx.ModelProto] = {}
+
+
+def _traced_once(spec: NetSpec, module: torch.nn.Module,
+                 inputs: tuple[torch.Tensor, ...]) -> onnx.ModelProto:
+    """The same weights traced once in all tests: Torch's exporter is what takes the seconds."""
+    weights = sum(float(v.double().abs().sum()) for v in module.state_dict().values())
+    key = (spec.name, weights, tuple(x.shape for x in inputs))
+    if key not in _traces:
+        _traces[key] = _trace(spec, module, inputs)
+    model = onnx.ModelProto()
+    model.CopyFrom(_traces[key])
+    return model
+
+
+def _checkpoint(folder: Path, name: str, seed: int = 0, scale: float = 1.0) -> Path:
+    state = {k: v * scale if v.is_floating_point() and v.ndim > 1 else v
+             for k, v in tiny_network(name, seed).state_dict().items()}
+    path = folder / NETWORKS[name].checkpoint.file
+    torch.save(state, path)
+    return path
+
+
+def _export(folder: Path, *precisions: str, **more: object) -> Report:
+    options = ExportOptions(weights=str(folder), networks=("seg",), threads=1,
+                            precisions=precisions or ("fp32",), **more)  # type: ignore[arg-type]
+    return main_export(options)
+
+
+def _states(report: Report) -> list[tuple[str, str, str]]:
+    return [(r.network, r.precision, r.status) for r in report.rows]
+
+
+def test_export_proves_and_publishes(tmp_path: Path) -> None:
+    _checkpoint(tmp_path, "seg")
+    seen: list[tuple[str, str, float]] = []
+    options = ExportOptions(weights=str(tmp_path), networks=("seg",), threads=1,
+                            precisions=("fp32", "fp16", "bf16"))
+    report = main_export(options, lambda *event: seen.append(event))
+    assert report.ok, report.table()
+    assert _states(report) == [("seg", p, "proved") for p in ("fp32", "fp16", "bf16")]
+    out = tmp_path / "onnx"
+    entries = {e.precision: e for e in read_manifest(out)}
+    assert sorted(p.name for p in out.iterdir()) == [
+        MANIFEST, "seg.bf16.onnx", "seg.fp16.onnx", "seg.fp32.onnx"]
+    assert entries["fp16"].spec == NETWORKS["seg"].hash("official")
+    assert entries["fp16"].origin == "seg_final.pth" and len(entries["fp16"].checkpoint) == 64
+    assert all(r.rel_l2 is not None and r.rel_l2 <= (r.gate or 0) for r in report.rows)
+    assert [share for _, _, share in seen] == sorted(share for _, _, share in seen)
+    json.dumps(report.as_json())
+    for word in ("seg.fp16.onnx", "proved", "probabilities"):
+        assert word in report.table()
+
+
+def test_what_is_up_to_date_is_left_alone(tmp_path: Path) -> None:
+    _checkpoint(tmp_path, "seg")
+    _export(tmp_path)
+    made = (tmp_path / "onnx" / "seg.fp32.onnx").stat().st_mtime_ns
+    report = _export(tmp_path)
+    assert report.ok and _states(report) == [("seg", "fp32", "up to date")]
+    assert (tmp_path / "onnx" / "seg.fp32.onnx").stat().st_mtime_ns == made
+    report = _export(tmp_path, force=True)
+    assert _states(report) == [("seg", "fp32", "proved")] and "--force" in report.rows[0].reason
+
+
+def _other_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _checkpoint(folder, "seg", seed=1)
+
+
+def _other_spec(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NETWORKS, "seg", replace(NETWORKS["seg"], about="something else"))
+
+
+def _other_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "onnx" / "seg.fp32.onnx"
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def _other_exporter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "FORMAT", 99)
+
+
+def _broken_manifest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "onnx" / MANIFEST).write_text("{")
+
+
+@pytest.mark.parametrize(("change", "word"), [
+    (_other_checkpoint, "checkpoint was"), (_other_spec, "spec was"),
+    (_other_file, "its hash differs"), (_other_exporter, "another exporter"),
+    (_broken_manifest, ""),
+])
+def test_a_change_rebuilds_and_is_named(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str,
+        change: Callable[[Path, pytest.MonkeyPatch], None]) -> None:
+    _checkpoint(tmp_path, "seg")
+    _export(tmp_path)
+    change(tmp_path, monkeypatch)
+    report = _export(tmp_path)
+    assert _states(report) == [("seg", "fp32", "proved")] and word in report.rows[0].reason
+    assert _states(_export(tmp_path)) == [("seg", "fp32", "up to date")]
+
+
+def test_a_missed_gate_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gates = {"fp32": Gate(1e-12), "fp16": Gate(1e-2), "bf16": Gate(5e-2)}
+    monkeypatch.setitem(NETWORKS, "seg", replace(NETWORKS["seg"], gates=gates))
+    _checkpoint(tmp_path, "seg")
+    report = _export(tmp_path)
+    assert not report.ok and _states(report) == [("seg", "fp32", "failed")]
+    assert "MISSED" in report.rows[0].reason and "nothing was written" in report.table()
+    assert not list((tmp_path / "onnx").glob("*.onnx"))
+
+
+def test_a_reduced_gate_is_reached_by_wider_islands(tmp_path: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    gates = {"fp32": Gate(1e-4), "fp16": Gate(3e-4), "bf16": Gate(5e-2)}
+    monkeypatch.setitem(NETWORKS, "seg", replace(NETWORKS["seg"], gates=gates))
+    _checkpoint(tmp_path, "seg")
+    report = _export(tmp_path, "fp16")
+    assert report.ok and "stay fp32, for the gate to hold" in report.rows[0].reason
+    assert 0 < (report.rows[0].islands or 0) <= 1
+
+
+def test_weights_past_fp16s_range_still_export(tmp_path: Path) -> None:
+    _checkpoint(tmp_path, "gmm", scale=40.0)  # its features then pass 65504
+    options = ExportOptions(weights=str(tmp_path), networks=("gmm",), threads=1,
+                            precisions=("fp16",))
+    report = main_export(options)
+    assert report.ok, report.table()
+    assert 0 < (report.rows[0].islands or 0) < 1
+
+
+def test_missing_weights_are_skipped_unless_asked_for(tmp_path: Path) -> None:
+    _checkpoint(tmp_path, "seg")
+    report = main_export(ExportOptions(weights=str(tmp_path), networks=("seg", "gmm"), threads=1))
+    assert not report.ok
+    assert _states(report) == [("seg", "fp32", "proved"), ("gmm", "", "failed")]
+    assert "gmm_final.pth" in report.rows[1].reason
+    everything = main_export(ExportOptions(weights=str(tmp_path), threads=1))
+    assert everything.ok
+    assert {r.status for r in everything.rows if r.network != "seg"} == {"skipped"}
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert not main_export(ExportOptions(weights=str(empty))).ok
+
+
+def test_all_failures_are_told_together(tmp_path: Path) -> None:
+    for name in NAMES:
+        (tmp_path / NETWORKS[name].checkpoint.file).write_bytes(b"<html>quota exceeded</html>")
+    report = main_export(ExportOptions(weights=str(tmp_path), networks=NAMES))
+    assert _states(report) == [("seg", "fp32", "failed"), ("gmm", "fp32", "failed")]
+    assert report.table().count("quota") >= 2
+
+
+def test_a_size_alias_cannot_take_is_a_row(tmp_path: Path) -> None:
+    (tmp_path / "alias_final.pth").write_bytes(b"any")
+    report = main_export(ExportOptions(weights=str(tmp_path), networks=("alias",), size=(500, 400)))
+    assert not report.ok and "multiples of 128" in report.rows[0].reason
+
+
+def _interrupt_at(monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
+    """Ctrl-C at the `moment`-th of the three steps of a publication."""
+    calls = iter(range(10))
+    write = publish.write_manifest
+
+    def stopped(*args: object) -> None:
+        if next(calls) == moment:
+            raise KeyboardInterrupt
+        write(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(publish, "write_manifest", stopped)
+    if moment == 2:
+        monkeypatch.setattr(publish, "write_manifest", write)
+        monkeypatch.setattr(Path, "replace", _refuse(Path.replace))
+
+
+def _refuse(replace_: Callable[..., Path]) -> Callable[..., Path]:
+    def stopped(self: Path, target: Path) -> Path:
+        if target.suffix == ".onnx":
+            raise KeyboardInterrupt
+        return replace_(self, target)
+    return stopped
+
+
+@pytest.mark.parametrize("moment", [0, 1, 2])
+def test_an_interrupted_publication_is_not_trusted(tmp_path: Path, moment: int,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever it stops, the manifest names no file but those whose bytes it knows."""
+    _checkpoint(tmp_path, "seg")
+    _export(tmp_path)
+    _checkpoint(tmp_path, "seg", seed=1)
+    with monkeypatch.context() as patch:
+        _interrupt_at(patch, moment)
+        with pytest.raises(KeyboardInterrupt):
+            _export(tmp_path)
+    out = tmp_path / "onnx"
+    for entry in read_manifest(out):
+        assert publish.digest(out / entry.file, ("sha256",))["sha256"] == entry.sha256
+    assert not list(out.glob(".*.part"))
+    assert _states(_export(tmp_path)) == [("seg", "fp32", "proved")]
+
+
+class _Shipped:
+    """A starter folder made from a tiny export, as the package ships one."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        _checkpoint(folder, "seg")
+        _export(folder)
+        from fuw.export import sources
+
+        monkeypatch.setattr(sources, "folder_of", lambda weights: folder / "onnx")
+
+
+def test_starter_weights_start_from_their_own_onnx(tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    _Shipped(tmp_path, monkeypatch)
+    out = tmp_path / "starter"
+    options = ExportOptions("starter", out, ("seg",), ("fp32", "fp16"), threads=1)
+    report = main_export(options)
+    assert report.ok and [r.status for r in report.rows] == ["proved", "proved"]
+    shipped = (tmp_path / "onnx" / "seg.fp32.onnx").read_bytes()
+    assert (out / "seg.fp32.onnx").read_bytes() == shipped
+    refused = main_export(replace(options, batch=2))
+    assert not refused.ok and "cannot be stretched to batch 2" in refused.rows[0].reason
+
+
+def test_out_folder() -> None:
+    assert build.out_folder(ExportOptions(weights="w")) == Path("w/onnx")
+    assert build.out_folder(ExportOptions()) == Path("onnx")
+    assert build.out_folder(ExportOptions(out=Path("o"))) == Path("o")
+
+
+def test_report_is_not_ok_without_a_file() -> None:
+    assert not Report(()).ok
+
+
+def test_tiny_is_what_is_exported() -> None:
+    spec: NetSpec = NETWORKS["seg"]
+    assert spec.sizes("official") == dict(tiny_spec("seg").sizes("tiny"))
+    assert np.prod(spec.inputs[0].shape(spec.sizes("official"))) < 1e5
