@@ -58,10 +58,11 @@ def _bilinear(maps: F32, plane: I64, y: I64, x: I64, height: int, width: int) ->
         second += first
         return second
 
-    upper, lower = line(top), line(bottom)
-    lower -= upper
-    lower *= down[y]
-    lower += upper
+    with np.errstate(invalid="ignore"):  # a network that overflowed gives infinities
+        upper, lower = line(top), line(bottom)
+        lower -= upper
+        lower *= down[y]
+        lower += upper
     return lower
 
 
