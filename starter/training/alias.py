@@ -1,8 +1,9 @@
 """The ALIAS generator: L_I = L1 + lambda_percept L_percept, then + L_cGAN + lambda_FM L_FM.
 
 It learns on what the chain gives it: the garment is warped by the trained matcher, misalignment
-and label maps are made as in the fit. First at half size with one level less ("alias_half"),
-then that network, grown by the largest level, at 512x384.
+and label maps are made as in the fit. It grows: a network of six levels learns at 128x96
+("alias_128"), then one with the next level added at 256x192, then the whole at 512x384, so that
+the deep levels, which hold most parameters, see many pictures.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from fuw.starter.training.loop import Batch
 from fuw.starter.training.losses import feature_matching, hinge_discriminator, hinge_generator
 
 WIDTH, LEAST = 0.125, 8
-HALF_HEIGHT = 256  # the network of one level less learns here
+FULL_LEVELS, FULL_HEIGHT = 8, 512  # each halving of the height takes a level away
 L1, PERCEPT, GAN, MATCHING = 5.0, 1.0, 0.1, 1.0
 
 
@@ -46,7 +47,7 @@ class Painting:
     """Task of the loop.
 
     Attributes:
-        size: height of the pictures, 256 or 512.
+        size: height of the pictures: 128, 256 or 512.
         weights: folder with the checkpoints of the networks before this one.
         gan: whether the adversarial part is on.
     """
@@ -63,17 +64,18 @@ class Painting:
     frozen: dict[str, nn.Module] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.fittings = Fittings(self.figures, self.cache, 2 if self.size <= HALF_HEIGHT else 1)
+        self.fittings = Fittings(self.figures, self.cache, 2 if self.size < FULL_HEIGHT else 1)
 
     @property
     def name(self) -> str:
-        return "alias_half" if self.size <= HALF_HEIGHT else "alias"
+        return "alias" if self.size == FULL_HEIGHT else f"alias_{self.size}"
 
     def build(self) -> nn.Module:
-        net = build("alias", WIDTH, least=LEAST, levels=7 if self.size <= HALF_HEIGHT else 8)
-        half = self.weights / "alias_half.pt"
-        if self.size > HALF_HEIGHT and half.exists():
-            grow(net, torch.load(half, map_location="cpu", weights_only=True)["ema"])
+        levels = FULL_LEVELS - (FULL_HEIGHT // self.size).bit_length() + 1
+        net = build("alias", WIDTH, least=LEAST, levels=levels)
+        before = self.weights / f"alias_{self.size // 2}.pt"
+        if before.exists():
+            grow(net, torch.load(before, map_location="cpu", weights_only=True)["ema"])
         return net
 
     def draw(self, rng: np.random.Generator) -> Sample:
