@@ -10,12 +10,13 @@ from fuw.kernels.cpu.pose import STRIDE, heat_argmax, heat_peaks, paf_scores
 
 # fmt: off
 __all__ = [
-    "decode_body", "decode_hands", "decode_people", "hand_boxes", "people_of",
+    "decode_body", "decode_hands", "decode_people", "hand_boxes", "hands_of", "people_of",
     "read_openpose_json", "read_people", "write_openpose_json",
 ]
 # fmt: on
 
 HEATMAPS = 26
+HAND_POINTS = 21
 ARM_THRESHOLD = 0.03
 MIN_SIDE, MIN_AREA = 1.0, 10.0  # of a hand box, pixels
 
@@ -93,13 +94,19 @@ def decode_hands(heatmaps: F32, boxes: F32) -> F32:
         heatmaps: (2, 22, h, w) f32; the left hand is mirrored, as `hand_input` made it.
         boxes: (2, 4) x, y, side, side (`hand_boxes`); a hand without a box stays 0.
     """
-    hands = np.zeros((2, 21, 3), np.float32)
+    # a network that overflowed saw no hand: score 0, not a crash
+    maps = np.nan_to_num(heatmaps[:, :HAND_POINTS].astype(np.float32), posinf=0.0)
+    points = np.stack([heat_argmax(hand) for hand in maps])
+    return hands_of(points, boxes, STRIDE * heatmaps.shape[3])
+
+
+def hands_of(points: F32, boxes: F32, size: int) -> F32:
+    """The last step of `decode_hands`: points (2, 21 or more, 3) of crops `size` wide, placed."""
+    hands = np.zeros((2, HAND_POINTS, 3), np.float32)
     for i, (x, y, side, _) in enumerate(boxes):
         if side > MIN_SIDE and side * side > MIN_AREA:
-            # a network that overflowed saw no hand: score 0, not a crash
-            points = heat_argmax(np.nan_to_num(heatmaps[i, :21].astype(np.float32), posinf=0.0))
-            step = side / np.float32(STRIDE * heatmaps.shape[3])
-            points[:, 0] = x + side - points[:, 0] * step if i == 0 else x + points[:, 0] * step
-            points[:, 1] = y + points[:, 1] * step
-            hands[i] = points
+            place, step = points[i, :HAND_POINTS], side / np.float32(size)
+            hands[i, :, 0] = x + side - place[:, 0] * step if i == 0 else x + place[:, 0] * step
+            hands[i, :, 1] = y + place[:, 1] * step
+            hands[i, :, 2] = place[:, 2]
     return hands
