@@ -6,8 +6,9 @@ import fnmatch
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from fuw.engine.errors import ExportError
 from fuw.engine.files import write_whole
@@ -107,6 +108,28 @@ def lift_constants(model: ModelProto) -> None:
         model.graph.initializer.append(tensor)
     del model.graph.node[:]
     model.graph.node.extend(kept)
+
+
+def unpack_weights(model: ModelProto) -> None:
+    """Undo half-storage: a weight kept as fp16 behind a Cast becomes the fp32 weight it stands for.
+
+    The starter's files are shipped so, at half the size; the numbers are the same.
+    """
+    weights = {t.name: t for t in model.graph.initializer}
+    kept: list[NodeProto] = []
+    for node in model.graph.node:
+        stored = weights.get(node.input[0]) if node.op_type == "Cast" else None
+        if stored is None or stored.data_type != TensorProto.FLOAT16:
+            kept.append(node)
+            continue
+        exact = numpy_helper.to_array(stored).astype(np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(exact, node.output[0]))
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    used = {name for node in kept for name in node.input}
+    left = [t for t in model.graph.initializer if t.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(left)
 
 
 def _constant(node: NodeProto) -> TensorProto:

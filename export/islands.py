@@ -45,6 +45,7 @@ def widen(src: Path, spec: NetSpec, precision: str, inputs: Sequence[F32], judge
     """
     chosen = list(islands)
     model = graph.load(src)
+    graph.unpack_weights(model)
     verdict: Verdict | None = None
     far = far_reaching(src, spec, inputs, LARGEST[precision] / HEADROOM)
     if far:
@@ -78,6 +79,7 @@ def stretches(model: ModelProto, islands: Sequence[str] = ()) -> list[list[str]]
 def far_reaching(src: Path, spec: NetSpec, inputs: Sequence[F32], limit: float) -> list[str]:
     """Names of nodes that read or write a value beyond `limit` (or one that is not finite)."""
     model = graph.load(src)
+    graph.unpack_weights(model)
     types = graph.tensor_types(model)
     made = [name for node in model.graph.node for name in node.output
             if types.get(name) == TensorProto.FLOAT]

@@ -74,6 +74,7 @@ class _Reducer:
         self.model, self.precision, self.islands = model, precision, islands
         self.low_type, self.low_dtype = LOW_TYPE[precision], NUMPY_TYPE[precision]
         graph.lift_constants(model)
+        graph.unpack_weights(model)
         self.types = graph.tensor_types(model)
         self.weights = {t.name: t for t in model.graph.initializer}
         self.outputs = {v.name for v in model.graph.output}

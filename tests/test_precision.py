@@ -189,6 +189,19 @@ def test_grid_sample_speaks_the_newer_opset_in_bf16(tmp_path: Path) -> None:
     assert {a.name: a.s for a in node.attribute}["mode"] == b"linear"
 
 
+def test_half_stored_weights_are_weights_like_any_other(tmp_path: Path) -> None:
+    """The starter's files keep weights as fp16 behind a Cast."""
+    nodes = [helper.make_node("Cast", ["w.half"], ["w"], name="w.cast", to=TensorProto.FLOAT),
+             helper.make_node("Mul", ["x", "w"], ["y"], name="a/Mul_0")]
+    path = _file(tmp_path, nodes, {"w.half": np.float16([1, 2, 3])})
+    converted = convert(path, tmp_path / "low.onnx", "fp16")
+    assert converted.low == 1 and converted.forced == ()
+    assert [n.op_type for n in graph.load(converted.path).graph.node] == ["Cast", "Mul", "Cast"]
+    convert(path, tmp_path / "low.onnx", "bf16", ["a"])  # an island needs the weight in fp32
+    (weight,) = graph.load(converted.path).graph.initializer
+    assert numpy_helper.to_array(weight).tolist() == [1, 2, 3] and weight.name == "w"
+
+
 def test_unknown_precision(seg_file: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="int8"):
         convert(seg_file, tmp_path / "low.onnx", "int8")
