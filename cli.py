@@ -155,11 +155,58 @@ def export() -> None:
     raise FuwError("fuw-export is not in this version yet")
 
 
-@click.command(epilog=EXIT_CODES)
+@click.group(epilog=EXIT_CODES, invoke_without_command=True)
+@click.option("--person", type=PATH, default="examples/person_1.jpg", show_default=True)
+@click.option("--cloth", type=PATH, default="examples/garment_1.jpg", show_default=True)
+@click.option("--configuration", "configurations", multiple=True,
+              default=("openvino:bf16", "openvino:fp32", "ort-cpu:fp32"), show_default=True,
+              help="BACKEND:PRECISION; the first is the one the summary speaks of.")
+@click.option("--quick", is_flag=True, help="Two rounds, one of the baseline: about 2 minutes.")
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--threads", default=0, help="0 means all cores.")
+@click.option("--no-baseline", is_flag=True, help="Without the official way (needs no torch).")
+@click.option("--json", "report", type=PATH, help="Where to write the report.")
+@click.option("--html", "page", type=PATH, help="Where to write one self-contained page.")
+@click.version_option(__version__)
+@click.pass_context
 @guarded
-def bench() -> None:
-    """Measure latency, stage by stage, against the official way."""
-    raise FuwError("fuw-bench is not in this version yet")
+def bench(context: click.Context, report: Path | None, page: Path | None, quick: bool,
+          rounds: int, no_baseline: bool, configurations: tuple[str, ...],
+          **values: Any) -> None:
+    """Measure latency, stage by stage, against the official way, in one run."""
+    if context.invoked_subcommand is not None:
+        return
+    from fuw.bench import latency
+    from fuw.bench import report as reports
+
+    options = latency.BenchOptions(
+        configurations=reports.names(configurations), rounds=2 if quick else rounds,
+        baseline_rounds=1 if quick else 2, baseline=not no_baseline, **values)
+    result = latency.measure(options, log=lambda line: click.echo(line, err=True))
+    click.echo(reports.table(result))
+    if report:
+        latency.write_json(result, report)
+    if page:
+        page.write_text(reports.page(result))
+
+
+@bench.command("compare")
+@click.argument("old", type=PATH)
+@click.argument("new", type=PATH)
+@click.option("--threshold", default=1.15, show_default=True, help="Fail past this ratio.")
+@guarded
+def bench_compare(old: Path, new: Path, threshold: float) -> None:
+    """Print the ratios of two reports; exit 1 where a stage became slower."""
+    import json
+
+    from fuw.bench import report as reports
+
+    lines, slower = reports.compare(json.loads(old.read_text()), json.loads(new.read_text()),
+                                    threshold)
+    click.echo("\n".join(lines))
+    for line in slower:
+        click.echo(line, err=True)
+    sys.exit(1 if slower else 0)
 
 
 @click.command(epilog=EXIT_CODES)
