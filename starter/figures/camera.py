@@ -10,7 +10,7 @@ from fuw.starter.figures.human import Human
 from fuw.starter.figures.mesh import Array
 from fuw.starter.figures.raster import F32
 
-FRAMINGS = {"thigh": 0.55, "full": 0.33, "odd": 0.12}
+FRAMINGS = {"thigh": 0.53, "full": 0.36, "odd": 0.11}
 CROWN = slice(791, 882)  # vertices of the top of the head
 
 

@@ -62,7 +62,7 @@ def draw_spec(rng: np.random.Generator, kinds: Mapping[str, float] = KINDS) -> G
     if kind == "vneck" or u() < 0.2:
         s = replace(s, neck_power=u(0.95, 1.2), neck_front=u(1.0, 2.0))
     s = _of_kind(s, kind, rng)
-    if u() < 0.15:
+    if u() < 0.15 and not s.lower:
         s = replace(s, tail=u(-0.4, 0.3))
     if u() < 0.4 and not s.lower:
         s = replace(s, hem=max(s.hem, 0.35))
@@ -90,13 +90,13 @@ def _of_kind(s: GarmentSpec, kind: str, rng: np.random.Generator) -> GarmentSpec
     if kind == "coat":
         hem = u(-0.6, 0.8)
         low = u() < 0.35
-        return replace(s, hem=1.7 if low else hem, lower="skirt" if low else "",
+        return replace(s, hem=1.3 if low else hem, lower="skirt" if low else "",
                        lower_hem=u(-4.5, -0.8), gap=u(0.15, 1.0), ease=u(0.3, 0.55),
                        loose=u(0.5, 1), collar=u() < 0.5,
                        neck_front=u(0.2, 1.2), label=COAT)  # fmt: skip
     if kind in ("tunic", "dress", "jumpsuit"):
         sleeveless = kind != "tunic" and u() < 0.35
-        s = replace(s, hem=u(1.6, 2.1), lower="legs" if kind == "jumpsuit" else "skirt",
+        s = replace(s, hem=u(0.9, 1.4), lower="legs" if kind == "jumpsuit" else "skirt",
                     loose=u(0, 0.6), lower_hem=u(-2.0, -0.4) if kind == "tunic" else u(-6.0, -1.6),
                     label=UPPER if kind == "tunic" else DRESS)  # fmt: skip
         if kind == "jumpsuit":

@@ -18,8 +18,8 @@ from fuw.starter.figures.raster import F32
 from fuw.starter.figures.skin import BodyMap
 
 WOMEN = {
-    "long01": 3, "bob02": 2, "ponytail01": 2, "braid01": 1, "afro01": 0.8, "short01": 0.8,
-    "short03": 0.4, "bob01": 0.3,
+    "long01": 4.5, "bob02": 2.2, "ponytail01": 1.8, "braid01": 1, "afro01": 0.6, "short01": 0.5,
+    "short03": 0.3, "bob01": 0.3,
 }  # fmt: skip
 MEN = {"short01": 1, "short02": 1, "short03": 1, "short04": 1, "afro01": 0.5, "long01": 0.15}
 STRANDS = 40.0  # per unit of angle, for the ragged tips
@@ -84,6 +84,11 @@ class HairPaint:
         self.lock = np.column_stack([style.along, style.angle]).astype(np.float32)
         self.tint = np.asarray(tint, np.float32)
         self.tips = float(rng.uniform(-0.15, 0.35))
+        # A quarter has fairer ends, as dyed or bleached hair does.
+        self.ends = np.clip(
+            self.tint + rng.uniform(0.1, 0.4) * np.float32([1.0, 0.8, 0.55]), 0, 0.95
+        )
+        self.dyed = float(rng.uniform(0.5, 1.0)) if rng.random() < 0.25 else 0.0
         self.phase = float(rng.uniform(0, 6.28))
 
     def __call__(self, px: Pixels) -> Surface:
@@ -96,7 +101,9 @@ class HairPaint:
             * (1 + 0.12 * np.sin(lock[:, 1] * 23 + self.phase))
             * (1 + self.tips * lock[:, 0])
         )
-        return Surface(self.tint * shade[:, None].astype(np.float32), 0.05, s * 1.1)
+        share = self.dyed * np.clip(lock[:, :1] * 1.5 - 0.4, 0, 1)
+        rgb = self.tint + share * (self.ends - self.tint)
+        return Surface((rgb * shade[:, None]).astype(np.float32), 0.05, s * 1.1)
 
 
 def stray_strands(

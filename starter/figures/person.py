@@ -92,13 +92,13 @@ def draw_traits(seed: int, human: Human) -> Traits:
     man = bool(rng.random() < 0.36)
     race = rng.dirichlet([0.8, 0.5, 0.5])
     details = _face(rng, human)
-    details["measure-shoulder-dist-decr"] = rng.uniform(0.0, 0.7)
+    details["measure-shoulder-dist-decr"] = rng.uniform(0.1, 0.9)
     details["measure-bust-circ-" + ("incr" if rng.random() < 0.5 else "decr")] = (
         0 if man else rng.uniform(0, 0.5)
     )
     v = human.shape(
         gender=np.clip(rng.normal(0.93 if man else 0.07, 0.08), 0, 1),
-        age=0.5 + 0.5 * rng.beta(1, 3.5), muscle=rng.beta(3, 3.5), weight=rng.beta(2.2, 3.8),
+        age=0.5 + 0.5 * rng.beta(1, 3.5), muscle=rng.beta(3, 3.5), weight=rng.beta(1.9, 4.5),
         height=np.clip(rng.normal(0.6, 0.15), 0, 1), proportions=rng.beta(5, 2),
         race=race, details=details,
     )  # fmt: skip
@@ -223,13 +223,14 @@ def _body_parts(
     if shoes:
         shoe = studio.shoes[int(rng.integers(len(studio.shoes)))]
         xyz = stand.posed(shoe.weights, shoe.fit(v))
+        leather = colour(rng) if looks.boots is None else looks.boots
         left = (shoe.fit(v)[:, 0] > 0).astype(np.float32)
 
         def side(px: Pixels) -> Array:
             return np.where(px.at(left)[:, 0] > 0.5, 18, 19)
 
         parts["shoes"] = part(
-            "shoes", shoe.tri, xyz, plain(colour(rng), 0.08), side, bias=0.15, casts=False
+            "shoes", shoe.tri, xyz, plain(leather, 0.08), side, bias=0.15, casts=False
         )
     if style:
         xyz = stand.posed(style.asset.weights, style.asset.fit(v))

@@ -14,7 +14,7 @@ from fuw.starter.figures.mesh import Array
 from fuw.starter.figures.part import Part, Pixels, Surface
 from fuw.starter.figures.person import Person, bottom_parts, without_faces
 from fuw.starter.figures.raster import F32, Picture
-from fuw.starter.figures.skin import HAIR, soft_label
+from fuw.starter.figures.skin import FACE, HAIR, soft_label
 from fuw.starter.figures.streams import stream
 from fuw.starter.figures.studio import Studio
 from fuw.starter.figures.things import draw_things
@@ -138,6 +138,7 @@ def _compose(
     if person.hair and person.hair_screen is not None:
         size = (person.width, person.height)
         a = stray_strands(rng, person.hair, person.hair_screen, pic.z, size, SMALLER)[..., None]
+        a = a * (parse != FACE)[..., None]  # a dark line on a face looks like a scratch
         ground = (parse == HAIR)[..., None]
         tint = person.looks.hair.astype(np.float32) * np.where(
             ground, np.float32(1.25), np.float32(0.9)

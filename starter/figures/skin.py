@@ -30,6 +30,7 @@ HAIR_COLOURS = np.array(
      [0.62, 0.47, 0.28], [0.76, 0.62, 0.42], [0.86, 0.76, 0.58], [0.45, 0.20, 0.10],
      [0.45, 0.44, 0.43], [0.75, 0.74, 0.72]]
 )  # fmt: skip
+HAIR_SHARES = np.array([0.10, 0.13, 0.16, 0.18, 0.16, 0.11, 0.06, 0.05, 0.03, 0.02])
 LIP_RING = 2  # the lip layer's faces reach this many rings beyond the lips
 L_EYE, R_EYE = slice(14634, 14662), slice(14706, 14734)
 
@@ -116,6 +117,8 @@ class Looks:
     legwear: Array | None  # colour of tights or socks
     sock_top: float  # y on the reference body up to which legs are covered
     flat_shoes: Array | None  # colour of shoes painted onto the feet
+    boots: Array | None  # colour of boots
+    boot_top: float
 
 
 def draw_looks(seed: int, race: Array, man: bool) -> Looks:
@@ -123,7 +126,8 @@ def draw_looks(seed: int, race: Array, man: bool) -> Looks:
     rng = stream(seed, "looks")
     shade = np.clip(rng.normal(1.2 + 4.6 * race[1] + 0.8 * race[2], 0.9), 0, 6)
     tone = TONES[int(shade)] * rng.uniform(0.92, 1.04)
-    n = len(HAIR_COLOURS) if race[0] > 0.4 or rng.random() < 0.15 else 3
+    any_hair = race[0] > 0.35 or rng.random() < 0.2
+    hair = rng.choice(len(HAIR_COLOURS), p=HAIR_SHARES) if any_hair else rng.integers(3)
     made_up = not man and rng.random() < 0.5
     lip = (
         tone * rng.uniform([0.75, 0.4, 0.42], [1.0, 0.6, 0.62])
@@ -131,7 +135,7 @@ def draw_looks(seed: int, race: Array, man: bool) -> Looks:
         else tone * rng.uniform(0.75, 0.88) * [1.0, 0.8, 0.8]
     )
     glasses = None
-    if rng.random() < 0.12:
+    if rng.random() < 0.16:
         dark = np.clip(rng.uniform(0.02, 0.15) + rng.normal(size=3) * 0.02, 0, 1)
         glasses = Glasses(dark, rng.uniform(0.38, 0.5), rng.uniform(0.24, 0.4))
     legwear, top = None, 9.0
@@ -147,15 +151,17 @@ def draw_looks(seed: int, race: Array, man: bool) -> Looks:
             (np.full(3, rng.uniform(0.8, 0.95)) if rng.random() < 0.5 else colour(rng)),
             rng.uniform(-7.3, -4.5),
         )
+    boots = colour(rng) * rng.uniform(0.3, 1) if luck > 0.35 and rng.random() < 0.2 else None
     flat_shoes = colour(rng) if not man and rng.random() < 0.3 else None
     return Looks(
         tone=np.clip(tone, 0, 1),
-        hair=np.clip(HAIR_COLOURS[rng.integers(n)] * rng.uniform(0.8, 1.2), 0, 1),
+        hair=np.clip(HAIR_COLOURS[hair] * rng.uniform(0.8, 1.2), 0, 1),
         eye=colour(rng) * 0.5 + np.array([0.15, 0.1, 0.06]), lip=np.clip(lip, 0, 1),
         lip_strength=rng.uniform(0.5, 0.95), blush=rng.uniform(0.1, 0.4),
         lids=rng.uniform(0.05, 0.35),
         gloss=rng.uniform(0.02, 0.12), brow=(rng.uniform(0.028, 0.05), rng.uniform(0.45, 0.85)),
         glasses=glasses, legwear=legwear, sock_top=top, flat_shoes=flat_shoes,
+        boots=boots, boot_top=rng.uniform(-7.0, -4.2),
     )  # fmt: skip
 
 
@@ -203,7 +209,7 @@ class SkinPaint:
         self.instep = sole + 0.38 * (float(v[BODY][body.feet, 1].max()) - sole)
 
     def _where(self, px: Pixels) -> tuple[F32, Array, Array]:
-        """Rest coordinates (n, 4), and which pixels are covered leg and painted shoe."""
+        """Rest coordinates (n, 4), and which pixels are covered leg and painted shoe or boot."""
         q = px.at(self.rest)
         leg = px.at(self.body.legs.astype(np.float32))[:, 0] > 0.5
         covered = (
@@ -215,6 +221,8 @@ class SkinPaint:
         if not self.shoes:
             foot = px.at(self.body.feet.astype(np.float32))[:, 0] > 0.5
             shoe = foot & (q[:, 1] < self.instep)
+        if self.looks.boots is not None:
+            shoe |= leg & (q[:, 3] < self.looks.boot_top)
         return q, covered & ~shoe, shoe
 
     def __call__(self, px: Pixels) -> Surface:
@@ -225,8 +233,9 @@ class SkinPaint:
         gloss = np.full(len(q), looks.gloss, np.float32)
         if looks.legwear is not None:
             rgb[covered] = looks.legwear
-        if looks.flat_shoes is not None:
-            rgb[shoe] = looks.flat_shoes
+        painted = looks.boots if looks.boots is not None else looks.flat_shoes
+        if painted is not None:
+            rgb[shoe] = painted
         if looks.glasses:
             on = in_glasses(q, self.eyes, looks.glasses)
             rgb[on], gloss[on] = looks.glasses.colour, 0.4
@@ -238,6 +247,7 @@ class SkinPaint:
         q, covered, shoe = self._where(px)
         foot = out >= 18
         out = np.where(foot & ~shoe, out - 2, out)  # a bare foot is leg
+        out = np.where(shoe, np.where(q[:, 0] > 0, 18, 19), out)
         out[px.at(self.scalp)[:, 0] > 0.5] = HAIR
         if self.looks.legwear is not None:
             out[covered] = SOCKS

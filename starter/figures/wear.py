@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from fuw.starter.figures.fabric import F32, Fabric, Layout, design, wrinkles
-from fuw.starter.figures.garment import GarmentSpec, cut, draw_spec, inner_spec
+from fuw.starter.figures.garment import DRESS, GarmentSpec, cut, draw_spec, inner_spec
 from fuw.starter.figures.human import skin
 from fuw.starter.figures.mesh import Array
 from fuw.starter.figures.part import Part, Pixels, Surface
@@ -241,7 +241,9 @@ def _lower(
         per_dm * 0.12, fields, fabric.trim, 0.02 * per_dm,
     )  # fmt: skip
     normal = vertex_normals(studio.lib, cloth, tri)
-    return Part("lower", tri, cloth, normal, paint, spec.label, clip, 0.15)
+    over = spec.label != DRESS  # tunics and coats hang over what the person wears below
+    bias = -0.3 if over else 0.15
+    return Part("lower", tri, cloth, normal, paint, spec.label, clip, bias)
 
 
 def shop_stand(studio: Studio, garment: Garment, man: bool) -> Stand:
