@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
@@ -12,6 +11,7 @@ from typing import Any
 
 from fuw.engine.backend import Model
 from fuw.engine.errors import CheckpointError
+from fuw.engine.files import write_whole
 from fuw.engine.networks import network
 from fuw.engine.spec import NetSpec
 
@@ -80,9 +80,8 @@ def read_manifest(folder: Path) -> list[Entry]:
 def write_manifest(folder: Path, entries: list[Entry]) -> None:
     """Write the manifest beside the files, whole or not at all."""
     rows = [asdict(e) for e in sorted(entries, key=lambda e: e.file)]
-    beside = folder / f".{MANIFEST}.{os.getpid()}"
-    beside.write_text(json.dumps({"format": FORMAT, "networks": rows}, indent=1) + "\n")
-    beside.replace(folder / MANIFEST)
+    text = json.dumps({"format": FORMAT, "networks": rows}, indent=1) + "\n"
+    write_whole(folder / MANIFEST, lambda handle: handle.write(text.encode()))
 
 
 def folder_of(weights: str | Path) -> Path:
