@@ -64,10 +64,15 @@ def open_options(values: dict[str, Any]) -> dict[str, Any]:
     names = ("weights", "fill", "device", "backend", "precision", "threads", "mask_net", "cache")
     chosen = {name: values.pop(name) for name in names}
     chosen["fill"] = chosen["fill"] or ""
-    height, _, width = values.pop("size").partition("x")
+    return {**chosen, "size": parse_size(values.pop("size"))}
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """"1024x768" -> (1024, 768), height first."""
+    height, _, width = text.partition("x")
     if not (height.isdigit() and width.isdigit()):
         raise click.BadParameter("write the size as HEIGHTxWIDTH, for example 1024x768")
-    return {**chosen, "size": (int(height), int(width))}
+    return int(height), int(width)
 
 
 def stage_line(quiet: bool) -> Callable[[str, float], None] | None:
@@ -149,10 +154,58 @@ def prepare(source: Path, out: Path, framed: bool, **values: Any) -> None:
 
 
 @click.command(epilog=EXIT_CODES)
+@click.option("--weights", default="starter", show_default=True,
+              help="'starter', or a folder with checkpoints.")
+@click.option("-o", "--out", type=PATH, help="Folder for the files. Default: WEIGHTS/onnx; ./onnx "
+              "for starter.")
+@click.option("--networks", default="", help="Comma-separated names. Default: all whose weights "
+              "are there.")
+@click.option("--fp32", "precisions", flag_value="fp32", multiple=True, help="Files in fp32 (the "
+              "default).")
+@click.option("--fp16", "precisions", flag_value="fp16", multiple=True, help="Files in fp16, with "
+              "fp32 islands.")
+@click.option("--bf16", "precisions", flag_value="bf16", multiple=True, help="Files in bf16, with "
+              "fp32 islands.")
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Samples per run.")
+@click.option("--size", default=None, help="Picture, HxW: 1024x768, 512x384.")
+@click.option("--backend", "backends", multiple=True, type=click.Choice(["ort-cpu", "openvino"]),
+              help="Runtimes to prove in. Default: all that are installed.")
+@click.option("--threads", default=0, help="CPU threads; 0 means all cores.")
+@click.option("--force", is_flag=True, help="Export again what is up to date.")
+@click.option("--json", "report", type=PATH, help="Report: every comparison, sizes, times.")
+@click.option("--download", is_flag=True, help="Fetch official checkpoints into --weights first.")
+@click.option("--accept-licences", is_flag=True, help="Do not ask about each licence.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.version_option(__version__)
 @guarded
-def export() -> None:
-    """Turn checkpoints into proven ONNX files and engines."""
-    raise FuwError("fuw-export is not in this version yet")
+def export(weights: str, networks: str, precisions: tuple[str, ...], size: str | None,
+           report: Path | None, download: bool, accept_licences: bool, quiet: bool,
+           **values: Any) -> None:
+    """Turn checkpoints into ONNX files, each proven against the network it came from.
+
+    \b
+    fuw-export --fp16
+    fuw-export --weights checkpoints --fp32 --fp16
+    fuw-export --download --weights checkpoints --networks seg,gmm,alias
+    """
+    try:
+        from fuw.export import command
+    except ImportError as error:
+        raise FuwError(f"fuw-export needs the package {error.name}; install what it needs: "
+                       "pip install 'fuw[export]'") from error
+    names = tuple(name.strip() for name in networks.split(",") if name.strip())
+    if download:
+        command.fetch(weights, names, accept_licences, quiet)
+        if not precisions:
+            return
+    chosen = {**values, "precisions": precisions or ("fp32",),
+              "size": parse_size(size) if size else None}
+    done = command.export(weights, names, chosen, quiet)
+    click.echo(done.table())
+    if report:
+        command.write_report(done, report)
+    sys.exit(0 if done.ok else 7)
 
 
 @click.group(epilog=EXIT_CODES, invoke_without_command=True)

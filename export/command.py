@@ -1,0 +1,92 @@
+"""What the command line calls: export and download with progress on the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fuw.engine.errors import CheckpointError, DownloadError
+from fuw.engine.files import write_whole
+from fuw.engine.networks import NETWORKS, network
+from fuw.engine.spec import NetSpec
+from fuw.export import download as downloads
+from fuw.export.build import ExportOptions, main_export
+from fuw.export.report import Report
+
+CELLS = 24
+
+
+def export(weights: str, networks: Sequence[str], options: Mapping[str, Any],
+           quiet: bool = False) -> Report:
+    """Export with a bar per network on stderr; `options` are the rest of `ExportOptions`."""
+    chosen = ExportOptions(weights=weights, networks=tuple(networks), **options)
+    report = main_export(chosen, None if quiet else bar())
+    if not quiet:
+        click.echo(err=True)
+    return report
+
+
+def fetch(weights: str, networks: Sequence[str], accepted: bool, quiet: bool = False) -> None:
+    """Download official checkpoints into the folder `weights`, asking about each licence.
+
+    Raises:
+        CheckpointError: `weights` is not a folder's name. DownloadError: something is not there.
+    """
+    if weights == "starter":
+        raise CheckpointError("the starter weights are in the package already; say where to put "
+                              "the official ones: --weights DIR")
+    specs = [network(name) for name in networks or NETWORKS]
+    done = downloads.download(specs, Path(weights), _ask(accepted), None if quiet else _bytes())
+    click.echo(done.render())
+    if not done.ok:
+        raise DownloadError("not every checkpoint is there (see above); run the same command "
+                            "again to go on where it stopped")
+
+
+def write_report(report: Report, path: Path) -> None:
+    """The report as JSON."""
+    text = json.dumps(report.as_json(), indent=1) + "\n"
+    write_whole(path, lambda handle: handle.write(text.encode()))
+
+
+def bar() -> Callable[[str, str, float], None]:
+    """A bar per network: redrawn on a terminal, a line per step elsewhere."""
+    live = sys.stderr.isatty()
+    drawn: list[str] = []
+
+    def step(name: str, doing: str, share: float) -> None:
+        if not live:
+            click.echo(f"{name}: {doing}", err=True)
+            return
+        if drawn and drawn[-1] != name:
+            click.echo(err=True)
+        drawn.append(name)
+        full = round(share * CELLS)
+        click.echo(f"\r{name:<14} [{'#' * full}{'.' * (CELLS - full)}] {doing:<16}", nl=False,
+                   err=True)
+
+    return step
+
+
+def _ask(accepted: bool) -> Callable[[str, Sequence[NetSpec]], bool]:
+    def ask(licence: str, specs: Sequence[NetSpec]) -> bool:
+        click.echo(downloads.licence_text(licence, specs), err=True)
+        return accepted or click.confirm("Do you accept it?", default=False, err=True)
+
+    return ask
+
+
+def _bytes() -> Callable[[str, int, int | None], None]:
+    live = sys.stderr.isatty()
+
+    def progress(name: str, done: int, total: int | None) -> None:
+        if live:
+            share = f"{done / total:.0%}" if total else f"{done / 1e6:.0f} MB"
+            click.echo(f"\r{name:<14} {share:<8}", nl=bool(total and done >= total), err=True)
+
+    return progress
