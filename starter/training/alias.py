@@ -60,6 +60,7 @@ class Painting:
     gan: bool = False
     batch: int = 4
     peak_lr: float = 2e-3
+    layout: torch.memory_format = torch.contiguous_format
     fittings: Fittings = field(init=False)
     frozen: dict[str, nn.Module] = field(default_factory=dict)
 
@@ -127,8 +128,7 @@ class Painting:
                 net = Perception(self.weights / "schp.pt")
             else:
                 raise KeyError(name)
-            self.frozen[name] = net.eval().requires_grad_(False).to(
-                device, memory_format=torch.channels_last)
+            self.frozen[name] = net.eval().requires_grad_(False).to(device)
         return self.frozen[name]
 
     def _judge(self, painted: Tensor, truth: Tensor, seg: Tensor) -> tuple[Tensor, Tensor, float]:
@@ -150,7 +150,7 @@ class Painting:
     def critic(self, device: torch.device) -> Discriminator:
         """The discriminator, made at its first use."""
         if "critic" not in self.frozen:
-            net = Discriminator().to(device, memory_format=torch.channels_last)
+            net = Discriminator().to(device)
             self.critic_optimizer = torch.optim.AdamW(net.parameters(), 4e-4, betas=(0.0, 0.99))
             self.frozen["critic"] = net
         critic = self.frozen["critic"]

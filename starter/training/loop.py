@@ -78,7 +78,9 @@ class Trainer:
         torch.manual_seed(plan.seed)
         self.task, self.plan = task, plan
         self.device = torch.device(plan.device)
-        self.net = task.build().to(self.device, memory_format=torch.channels_last)
+        # Plain planes where norms over (h, w) would force a copy back and forth (ALIAS).
+        self.layout = getattr(task, "layout", torch.channels_last)
+        self.net = task.build().to(self.device, memory_format=self.layout)
         self.ema = copy.deepcopy(self.net).eval()
         self.optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=task.peak_lr, betas=(0.9, 0.99), weight_decay=0.01)
@@ -118,7 +120,7 @@ class Trainer:
                     mean.copy_(now)
 
     def _one(self, batch: Batch) -> dict[str, float]:
-        batch = {k: _placed(v, self.device) for k, v in batch.items()}
+        batch = {k: _placed(v, self.device, self.layout) for k, v in batch.items()}
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
             loss, parts = self.task.loss(self.net, batch)
@@ -173,9 +175,9 @@ class Trainer:
                 saved = now
 
 
-def _placed(value: Tensor, device: torch.device) -> Tensor:
+def _placed(value: Tensor, device: torch.device, layout: torch.memory_format) -> Tensor:
     value = value.to(device, non_blocking=True)
-    return value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
+    return value.contiguous(memory_format=layout) if value.dim() == 4 else value
 
 
 def autocast(device: torch.device, enabled: bool = True) -> Any:

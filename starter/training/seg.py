@@ -51,9 +51,10 @@ class Segmentation:
         logits = net.logits(batch["x"]).float()  # type: ignore[operator]
         labels = batch["labels"].long()
         truth = F.one_hot(labels, GROUPS).permute(0, 3, 1, 2).float()
-        # A sigmoid per class, as the chain reads it: so cross entropy per class.
-        ce = F.binary_cross_entropy_with_logits(logits, truth) * GROUPS
-        dice = soft_dice(logits.sigmoid(), labels)
+        ce = F.cross_entropy(logits, labels)
+        # The chain reads a sigmoid per class and blurs it, so each must mean a probability.
+        each = F.binary_cross_entropy_with_logits(logits, truth) * GROUPS
+        dice = soft_dice(logits.softmax(1), labels)
         right = (logits.argmax(1) == labels).float().mean()
-        return ce + 0.5 * dice, {"ce": float(ce.detach()), "dice": float(dice.detach()),
-                                 "right": float(right)}
+        return ce + 0.5 * each + dice, {"ce": float(ce.detach()), "dice": float(dice.detach()),
+                                        "right": float(right)}
