@@ -1,7 +1,7 @@
 """One table of every kernel operation: made-up inputs, the twin's answer, how close it must be.
 
-test_kernels_shim.py runs it through g++ (also under sanitizers), test_kernels_gpu.py on a GPU: twin,
-shim and kernel cannot part silently.
+test_kernels_shim.py runs it through g++ (also under sanitizers), test_kernels_gpu.py on a GPU:
+twin, shim and kernel cannot part silently.
 """
 
 from collections.abc import Callable

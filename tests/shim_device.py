@@ -15,8 +15,17 @@ KERNELS = Path(fuw.kernels.__file__).parent
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O0")
 
 
+_built: dict[tuple[str, ...], Path] = {}  # compiling takes longer than the tests
+
+
 def build(folder: Path, *flags: str) -> Path:
-    """Compile every .cu into one library; warnings are errors."""
+    """Compile every .cu into one library in `folder`, once per run; warnings are errors."""
+    if flags not in _built:
+        _built[flags] = _compile(folder, flags)
+    return _built[flags]
+
+
+def _compile(folder: Path, flags: tuple[str, ...]) -> Path:
     source, library = folder / "all.cpp", folder / "kernels.so"
     source.write_text("".join(f'#include "{p.name}"\n' for p in sorted(KERNELS.glob("*.cu"))))
     subprocess.run(
