@@ -188,6 +188,8 @@ DENSEPOSE = NetSpec(
         TensorSpec("v", ("batch", 25, 112, 112)),
     ),
     gates=GATES,
+    # The box's arithmetic and the sampling: fp16 places a sample up to 0.1 cells off.
+    fp32_islands=("/*",),
     variants={
         "official": Variant(sizes={"height": 1088, "width": 800}, fit={"shorter": 800}),
         "starter": Variant(
@@ -325,6 +327,8 @@ GMM = NetSpec(
                    about="offsets of the 5x5 control points: 25 x, then 25 y"),
     ),
     gates=GATES,
+    # The top level: L2 norm and correlation.
+    fp32_islands=("/*",),
     variants={
         "official": Variant(sizes={"height": 256, "width": 192}),
         "starter": Variant(width=0.25, sizes={"height": 256, "width": 192}),
@@ -356,6 +360,8 @@ ALIAS = NetSpec(
     ),
     outputs=(TensorSpec("image", ("batch", 3, "height", "width"), range=(-1.0, 1.0)),),
     gates={"fp32": Gate(1e-4), "fp16": Gate(1e-2, 40.0), "bf16": Gate(5e-2, 40.0)},
+    # Sums over a region pass 65,504; statistics of 786,432 pixels need the digits.
+    fp32_islands=("*.mask_norm", "*/InstanceNormalization_*"),
     variants={
         "official": Variant(sizes={"height": 1024, "width": 768}),
         "starter": Variant(
