@@ -1,0 +1,287 @@
+"""fuw-info: what opens is tried and not believed, and every problem comes with its mend."""
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fuw.engine import devices, inspect, probe
+from fuw.engine.devices import Device
+from fuw.engine.inspect import Info, render
+from fuw.engine.networks import NETWORKS, network
+from fuw.engine.probe import Opened, Runtime
+from fuw.engine.store import Key, Store
+from fuw.engine.weights import Entry, write_manifest
+
+KEY = Key("alias", "5f" * 8, "c7" * 32, "fp32", "1024x768", 1, "openvino", "2026.4")
+WORKING = Runtime("openvino", "openvino", "2026.4", (Opened("CPU"),), "pip install 'fuw[cpu]'")
+
+
+def exported(folder: Path, names: tuple[str, ...] = tuple(NETWORKS)) -> Path:
+    """A folder as fuw-export leaves it, with a few bytes for every network."""
+    entries = []
+    for name in names:
+        file = folder / f"{name}.fp32.onnx"
+        file.write_bytes(name.encode())
+        digest = inspect._sha256(file)
+        entries.append(Entry(file.name, name, "official", "fp32", {}, network(name).hash(),
+                             network(name).checkpoint.file, digest))  # fmt: skip
+    write_manifest(folder, entries)
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Info]:
+    """`inspect` of a machine with one working runtime and no GPU, unless told otherwise."""
+    monkeypatch.setattr(probe, "runtimes", lambda: [WORKING])
+    monkeypatch.setattr(devices, "gpus", lambda: ([], ""))
+    (tmp_path / "onnx").mkdir()
+    folder = exported(tmp_path / "onnx")
+
+    def look(weights: Path = folder, **options: Any) -> Info:
+        return inspect.inspect(weights, tmp_path / "cache", **options)
+
+    return look
+
+
+def problems(info: Info) -> list[str]:
+    """Every problem must show with its mend, in text and in JSON."""
+    text, data = render(info), json.loads(json.dumps(info.to_json()))
+    for problem, shown in zip(info.problems, data["problems"], strict=True):
+        assert problem.what in text and problem.fix in text and problem.fix
+        assert shown["what"] == problem.what
+    assert data["ready"] == info.ready
+    return [problem.what for problem in info.problems]
+
+
+# ---- this machine, really --------------------------------------------------------------------
+
+
+def test_one_node_is_a_valid_network() -> None:
+    onnx = pytest.importorskip("onnx", reason="only the exporter needs onnx")
+    onnx.checker.check_model(onnx.load_from_string(probe.one_node()), full_check=True)
+
+
+@pytest.mark.parametrize("package", ["onnxruntime", "openvino"])
+def test_the_cpu_runtimes_open(package: str) -> None:
+    pytest.importorskip(package, reason=f"{package} is not installed")
+    runtime = next(r for r in probe.runtimes() if r.package == package)
+    assert runtime.works and runtime.version[0].isdigit()
+    assert any("CPU" in one.name and not one.problem for one in runtime.opened)
+
+
+def test_tensorrt_rtx_builds_without_a_gpu() -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
+    runtime = next(r for r in probe.runtimes() if r.package == "tensorrt_rtx")
+    assert runtime.works, runtime.opened
+
+
+def test_the_processor_is_described() -> None:
+    cpu = devices.cpu()
+    assert cpu.name == "cpu" and cpu.model and 1 <= cpu.cores <= (os.cpu_count() or 1)
+    assert not Path("/proc/meminfo").exists() or cpu.memory > 2**28
+
+
+@pytest.mark.gpu
+def test_the_gpu_is_described() -> None:
+    found, problem = devices.gpus()
+    assert not problem and found[0].arch.startswith("sm_") and found[0].memory > 2**30
+
+
+def test_looking_imports_no_torch_and_writes_nothing(tmp_path: Path) -> None:
+    code = ("import sys, pathlib\nfrom fuw.engine.inspect import inspect, render\n"
+            f"root = pathlib.Path({str(tmp_path / 'cache')!r})\n"
+            "render(inspect(cache=root, checkpoints=root))\n"
+            "sys.exit('torch' in sys.modules or root.exists())")  # fmt: skip
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+# ---- made-up machines ------------------------------------------------------------------------
+
+
+def test_nothing_wrong(here: Callable[..., Info]) -> None:
+    info = here()
+    assert info.ready and problems(info) == []
+    text = render(info)
+    assert "No problems found." in text and "CPU" in text and "opens" in text
+    assert "alias_final.pth" in text and "Engine cache" in text
+
+
+def test_no_backend_at_all_stops(
+    here: Callable[..., Info], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "runtimes", lambda: [replace(WORKING, version="", opened=())])
+    info = here()
+    assert not info.ready and problems(info) == ["no backend works on this machine"]
+    assert "not installed (pip install 'fuw[cpu]')" in render(info)
+
+
+def test_a_provider_that_does_not_open_is_told(
+    here: Callable[..., Info], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Runtime("onnxruntime", "onnxruntime", "1.30",
+                     (Opened("CUDAExecutionProvider", "libcudnn.so.9 not found"),
+                      Opened("CPUExecutionProvider")), "pip install 'fuw[gpu]'")  # fmt: skip
+    monkeypatch.setattr(probe, "runtimes", lambda: [broken])
+    info = here()
+    assert info.ready
+    assert problems(info) == ["onnxruntime 1.30 is installed, but CUDAExecutionProvider does not "
+                              "open: libcudnn.so.9 not found"]  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "answer", "problem"), [
+    ("CUDAExecutionProvider", probe.ANSWER, ""),
+    ("CPUExecutionProvider", probe.ANSWER, "it does not load and falls back to CPUExecutionProv"),
+    ("CUDAExecutionProvider", probe.QUESTION, "it answers"),
+])  # fmt: skip
+def test_onnxruntime_is_asked_and_not_believed(first: str, answer: Any, problem: str) -> None:
+    session = SimpleNamespace(get_providers=lambda: [first, "CPUExecutionProvider"],
+                              run=lambda names, feeds: [answer])  # fmt: skip
+    ort = SimpleNamespace(SessionOptions=SimpleNamespace,
+                          InferenceSession=lambda *args, **kwargs: session)  # fmt: skip
+    found = probe._ort_answers(ort, "CUDAExecutionProvider")
+    assert found.startswith(problem) and bool(found) == bool(problem)
+
+
+def test_a_runtime_that_cannot_be_imported_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> Any:
+        raise ImportError("libtbb.so.12: cannot open shared object file")
+        yield
+
+    runtime = probe._runtime("numpy", "numpy", broken, "pip install numpy")
+    assert not runtime.works and "libtbb" in runtime.opened[0].problem
+    assert probe._runtime("nope", "no_such_package", broken, "").version == ""
+
+
+def test_tensorrt_without_a_gpu_is_no_fault(
+    here: Callable[..., Info], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle = Runtime("tensorrt", "tensorrt", "10.16", (Opened("builder", "no GPU"),), "x")
+    monkeypatch.setattr(probe, "runtimes", lambda: [WORKING, idle])
+    assert problems(here()) == []
+    monkeypatch.setattr(devices, "gpus",
+                        lambda: ([Device("cuda:0", "H200", "sm_90", 2**37, "575.1")], ""))
+    monkeypatch.setattr(probe, "installed", lambda *names: "")
+    found = problems(here())
+    assert any("builder does not open" in p for p in found) and any("pycuda" in p for p in found)
+
+
+def test_a_gpu_without_its_driver_is_told(
+    here: Callable[..., Info], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "nvidiactl").touch()
+
+    def no_library(name: str) -> Any:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.undo()
+    monkeypatch.setattr(ctypes, "CDLL", no_library)
+    monkeypatch.setattr(devices, "NVIDIA_NODES", (str(tmp_path / "nvidiactl"),))
+    assert devices.gpus() == ([], "there is a GPU, but the driver's library libcuda.so.1 is not "
+                              "found")  # fmt: skip
+    monkeypatch.setattr(devices, "NVIDIA_NODES", ())
+    assert devices.gpus() == ([], "")
+
+
+class _Driver:
+    """A CUDA driver with one H200, or one that does not start."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+    def cuInit(self, flags: int) -> int:  # noqa: N802, the driver's name
+        return self.status
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        def call(target: Any, *arguments: Any) -> int:
+            value: Any = {"cuDeviceGetCount": 1, "cuDeviceGet": 0, "cuDeviceTotalMem_v2": 2**37,
+                          "cuDriverGetVersion": 13010}.get(name)  # fmt: skip
+            if name == "cuDeviceGetName":
+                target.value = b"NVIDIA H200"
+            elif name == "cuDeviceGetAttribute":
+                target._obj.value = {75: 9, 76: 0}[arguments[0]]
+            else:
+                target._obj.value = value
+            return 0
+
+        return call
+
+
+def test_gpus_are_read_from_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_read", lambda path: "")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: _Driver(0))
+    assert devices.gpus() == ([Device("cuda:0", "NVIDIA H200", "sm_90", 2**37, "CUDA 13.1")], "")
+    monkeypatch.setattr(devices, "_read", lambda path: "NVRM version: NVIDIA UNIX x86_64 Kernel "
+                        "Module  575.51.03  Thu")
+    assert devices.gpus()[0][0].driver == "575.51.03"
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: _Driver(100))
+    assert devices.gpus() == ([], "")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: _Driver(803))
+    assert devices.gpus() == ([], "the CUDA driver does not start (error 803)")
+
+
+# ---- weights, checkpoints, engines -----------------------------------------------------------
+
+
+def test_a_changed_missing_or_old_file_is_told(here: Callable[..., Info], tmp_path: Path) -> None:
+    folder = tmp_path / "onnx"
+    (folder / "gmm.fp32.onnx").write_bytes(b"other")
+    (folder / "seg.fp32.onnx").unlink()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for row in manifest["networks"]:
+        row["spec"] = "old" if row["network"] == "alias" else row["spec"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    info = here()
+    found = problems(info)
+    assert not info.ready and "BROKEN" in render(info)
+    assert "gmm: gmm.fp32.onnx has changed since it was exported" in found
+    assert "seg: seg.fp32.onnx is not there" in found
+    assert any(p.startswith("alias: alias.fp32.onnx was exported for another version") for p in
+               found)
+    assert any(p.endswith("holds no seg, gmm, alias") for p in found)
+
+
+def test_one_mask_network_is_enough(here: Callable[..., Info], tmp_path: Path) -> None:
+    folder = tmp_path / "onnx"
+    exported(folder, (*inspect.NEEDED, "u2netp"))
+    assert here().ready
+    exported(folder, inspect.NEEDED)
+    assert problems(here()) == [f"{folder} holds no u2net or u2netp or tracer_b7"]
+
+
+def test_no_weights_at_all(here: Callable[..., Info], tmp_path: Path) -> None:
+    assert not here(tmp_path / "nowhere").ready
+    (tmp_path / "empty").mkdir()
+    assert "nothing was exported there yet" in problems(here(tmp_path / "empty"))[0]
+
+
+def test_checkpoints_and_their_origin(here: Callable[..., Info], tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    (folder / "gmm_final.pth").write_bytes(b"mine")
+    (folder / "u2netp.pth").write_bytes(b"mine")
+    info = here(checkpoints=folder)
+    origins = {c.network: c.origin for c in info.checkpoints}
+    assert "not the official file" in origins["gmm"] and "origin unknown" in origins["u2netp"]
+    assert len([p for p in problems(info) if "no alias_final.pth" in p]) == 1
+    assert info.ready and len(info.problems) == len(NETWORKS) - 2
+
+
+def test_engines_and_the_cache(here: Callable[..., Info], tmp_path: Path) -> None:
+    store = Store(tmp_path / "cache" / "engines")
+    store.put(KEY, lambda path: (path.write_bytes(bytes(3 << 20)), None)[1])
+    broken = store.put(replace(KEY, network="gmm"), lambda p: (p.write_bytes(b"x"), None)[1])
+    broken.with_suffix(".json").unlink()
+    info = here()
+    assert info.cache_bytes > 3 << 20 and "1024x768 b1, openvino 2026.4, cpu" in render(info)
+    assert any("killed" in p for p in problems(info)) and info.ready
+    store.prune()
+    assert problems(here()) == []
