@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -136,11 +136,20 @@ class _Job:
                     f"{spec.name}: the network itself answers NaN or infinity in fp32; its weights "
                     f"({source.origin}) are of no use"
                 )
+            self._check_plain(plain, next(iter(wanted.values())), inputs, want)
             rows: list[Row] = []
             for kind, entry in wanted.items():
                 with self._timed(rows):
                     rows.append(self._one(entry, kind, plain, inputs, want, why[kind]))
             return rows
+
+    def _check_plain(self, plain: Path, entry: Entry, inputs: Sequence[F32],
+                     want: Sequence[F32]) -> None:
+        """ONNX fp32 against Torch, before anything is derived from it."""
+        verdict = self._compare(plain, replace(entry, precision="fp32"), inputs, want,
+                                self.backends[0])
+        if not verdict.ok:
+            raise ExportError(f"{verdict}; nothing was written")
 
     def _one(self, entry: Entry, kind: Precision, plain: Path, inputs: Sequence[F32],
              want: Sequence[F32], why: str) -> Row:
