@@ -23,7 +23,7 @@ class Camera:
     centre: tuple[float, float]  # dm
     middle: tuple[float, float]  # the pixel that shows it
 
-    def __call__(self, p: Array, factor: float = 1.0, bias: float = 0.0) -> F32:
+    def __call__(self, p: Array, factor: float = 1.0, bias: float | Array = 0.0) -> F32:
         """World dm (n, 3) -> pixels x, y and distance, in a picture `factor` times larger."""
         w = self.scale / (1 - p[:, 2] / self.dist) * factor
         x = self.middle[0] * factor + (p[:, 0] - self.centre[0]) * w

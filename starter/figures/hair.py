@@ -121,7 +121,7 @@ def stray_strands(
     """
     w, h = size
     layer = np.zeros((h, w), np.uint8)
-    count = int(rng.uniform(60, 350))
+    count = int(rng.uniform(40, 260))
     starts = rng.integers(len(screen), size=count)
     head = np.array([w * 0.08, h * 0.06]) * (screen[:, 0].max() - screen[:, 0].min()) / w * 2
     for start in starts:
@@ -135,7 +135,7 @@ def stray_strands(
             or p[0, 2] > depth[y, x] + 0.12
         ):
             continue  # behind the head or outside
-        sway = np.linspace(0, 1, len(chain))[:, None] ** 1.5 * rng.normal(size=2) * head * 0.25
+        sway = np.linspace(0, 1, len(chain))[:, None] ** 1.5 * rng.normal(size=2) * head * 0.18
         points = np.round((p[:, :2] + sway) * 16).astype(np.int32)
-        cv2.polylines(layer, [points], False, int(rng.integers(70, 200)), 1, cv2.LINE_AA, 4)
+        cv2.polylines(layer, [points], False, int(rng.integers(30, 140)), 1, cv2.LINE_AA, 4)
     return np.asarray(layer.astype(np.float32) / 255)

@@ -57,7 +57,7 @@ class Part:
     paint: Callable[[Pixels], Surface]
     label: int | Callable[[Pixels], Array]
     clip: Array | None = None
-    bias: float = 0.0  # dm towards the back (+) in the z-buffer
+    bias: float | Array = 0.0  # dm towards the back (+) in the z-buffer, or (n,) per vertex
     casts: bool = True  # throws a shadow
     strand: float = 0.0
     fray: float = 0.0

@@ -163,7 +163,7 @@ def draw_person(studio: Studio, seed: int, traits: Traits, width: int, clear: fl
     )
     hat = bool(rng.random() < 0.07)
     shoes = bool(man or rng.random() < 0.6 or looks.flat_shoes is None)
-    parts = _body_parts(studio, seed, stand, looks, width, style, hat, shoes)
+    parts = _body_parts(studio, seed, stand, looks, width, style, hat, shoes, pose.arms)
     k25, hands = keypoints(human, v, r, t)
     background, kind = draw_background(seed, studio.files, width, ground_level(seed))
     return Person(
@@ -185,6 +185,13 @@ def project(camera: Camera, p: Array, width: int) -> F32:
     return np.column_stack([xy, inside]).astype(np.float32)
 
 
+def _hand_bias(studio: Studio, arms: tuple[str, str]) -> F32:
+    """Depth bias (n,): hands in front of cloth that they touch, or hidden in the pockets."""
+    soft = studio.body.part_soft
+    left, right = (np.float32(0.7 if arm == "pocket" else -0.45) for arm in arms)
+    return soft[:, 4] * left + soft[:, 3] * right  # DensePose parts: 4 left hand, 3 right
+
+
 def _body_parts(
     studio: Studio,
     seed: int,
@@ -194,6 +201,7 @@ def _body_parts(
     style: HairStyle | None,
     hat: bool,
     shoes: bool,
+    arms: tuple[str, str],
 ) -> dict[str, Part]:
     human, v = studio.human, stand.v
     rng = stream(seed, "skin")
@@ -216,7 +224,9 @@ def _body_parts(
     eyes = stand.posed(human.weights[EYES], v[EYES])
     lash = stand.posed(human.weights[studio.lash_ids], v[studio.lash_ids])
     parts = {
-        "body": part("body", studio.body_tri, body, paint, paint.label),
+        "body": part(
+            "body", studio.body_tri, body, paint, paint.label, bias=_hand_bias(studio, arms)
+        ),
         "eyes": part("eyes", studio.eye_tri, eyes, eye_paint, eye_paint.label, casts=False),
         "lash": part("lash", studio.lash_tri, lash, plain(looks.tone * 0.3), FACE, casts=False),
     }

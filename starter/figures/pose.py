@@ -147,6 +147,7 @@ def _place_arm(
         out = rng.uniform(0.14, 0.3) if kind == "hang" else rng.uniform(0.3, 0.7)
         up = np.array([s * (out + 0.1 * clear), -1, normal_of(rng, 0.1)])
         inward = out * rng.uniform(0.2, 0.9) + (0.05 if kind == "hang" else 0)
+        inward = max(inward, _past_hips(human, v, abs(shoulder[0]), u0, l0, out, clear))
         low = np.array([s * inward, -1, rng.uniform(0.05, 0.4)])
         twist += rng.uniform(0.8, 1.4)  # thumbs forward
     else:
@@ -164,6 +165,21 @@ def _place_arm(
     turns["lowerarm01." + side] = rotation(low, s * twist * 0.4) @ between(above @ l0, low)
     turns["lowerarm02." + side] = rotation(low, s * twist * 0.4)
     turns["wrist." + side] = rotation(low, s * twist * 0.2) @ rotation(rng.normal(size=3), 0.15)
+
+
+def _past_hips(
+    human: Human, v: Array, shoulder: float, u0: Array, l0: Array, out: float, clear: float
+) -> float:
+    """How far aside a hanging forearm must lean for the hand to clear hips and trousers.
+
+    Directions are (aside, -1, .) before they are normalised; lengths in dm.
+    """
+    body = v[BODY][np.isin(human.part[BODY], ("torso", "thighL", "thighR"))]
+    hips = float(abs(body[(body[:, 1] > -3) & (body[:, 1] < 1), 0]).max())
+    elbow = shoulder + float(np.linalg.norm(u0)) * out / float(np.hypot(1, out))
+    missing = hips + 0.75 + 0.3 * clear - elbow
+    reach_down = float(np.linalg.norm(l0)) * 1.4  # to the knuckles
+    return float(np.clip(missing / reach_down, -0.2, 0.8))
 
 
 def _place_hand(

@@ -60,6 +60,6 @@ class Studio:
             pic.finish()
             out = np.zeros(h * w, np.float32)
             arm = self.shell.fields["arm"][self.shell.ids]
-            out[pic.where] = np.clip((pic.at(arm)[:, 0] - 0.4) * 5, 0, 1)
+            out[pic.where] = np.clip((pic.at(arm)[:, 0] - 0.45) * 15, 0, 1)
             self._sleeves[layout.px] = out.reshape(h, w)
         return self._sleeves[layout.px]
