@@ -88,7 +88,9 @@ def prepared(height, width):
     return torch.from_numpy(x)
 
 
-@pytest.mark.parametrize("case, size", [("small", (200, 180)), ("official", (1067, 800))])
+@pytest.mark.parametrize("case, size", [
+    ("small", (200, 180)), pytest.param("official", (1067, 800), marks=pytest.mark.slow),
+])  # fmt: skip
 @torch.inference_mode()
 def test_densepose_golden(case, size):
     z = archive("densepose")
