@@ -26,6 +26,7 @@ from fuw.engine.records import Garment, Given, Person
 SIZE = (1024, 768)  # height, width: what the preprocessing files count in
 PAIRS = "test_pairs.txt"
 MAX_NAME = 120  # bytes; file systems take 255, and a result has two names in one
+MAX_STEM = 80  # bytes; of names that we give
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -217,13 +218,13 @@ def write_pairs(path: str | Path, pairs: Iterable[tuple[str, str]]) -> Path:
 
 
 def file_name(photo: str | Path) -> str:
-    """The name of a photo in the set: its stem (60 characters of it), made safe, and .jpg.
+    """The name of a photo in the set: its stem (80 bytes of it), made safe, and .jpg.
 
     Examples:
         "My photo (2).HEIC" -> "My_photo_2.jpg"
     """
     stem = re.sub(r"[^\w.-]+", "_", Path(photo).stem).strip("._") or "photo"
-    return f"{stem[:60]}.jpg"
+    return stem.encode()[:MAX_STEM].decode(errors="ignore") + ".jpg"
 
 
 def result_name(person: str, cloth: str) -> str:

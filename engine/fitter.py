@@ -113,8 +113,8 @@ class Fitter:
         frame, people_found, given = self._frame(photo, given or Given(), framed, clock)
         image = frame.apply(photo.pixels)
         maps = pipeline.prepare_person(self.nets, self.ops, image, clock, given)
-        warnings = judgement.judge_person(maps.body, maps.parse, maps.iuv, people_found,
-                                          frame.scale)
+        warnings = judgement.judge_photo(photo.warnings) + judgement.judge_person(
+            maps.body, maps.parse, maps.iuv, people_found, frame.scale)
         return Person(**vars(maps), photo=photo.pixels, frame=frame, warnings=tuple(warnings),
                       timings=dict(clock.ms))
 
@@ -129,7 +129,7 @@ class Fitter:
         clock = Clock(self._on_stage)
         with clock("read"):
             photo = load_image(source, "garment photo")
-        soft = mask
+        soft = photo.cutout if mask is None else mask  # a cut-out brings its own mask
         if soft is None:
             soft = pipeline.prepare_garment(self.nets, self.ops, photo.pixels, clock)
         judgement.require_garment(soft, photo.name)
@@ -141,8 +141,8 @@ class Fitter:
             if not framed:
                 image = on_ground(image, soft)
         binary = np.where(soft >= INSIDE, np.uint8(255), np.uint8(0))
-        return Garment(image, binary, soft, tuple(judgement.judge_garment(binary)),
-                       dict(clock.ms))
+        warnings = judgement.judge_photo(photo.warnings) + judgement.judge_garment(binary)
+        return Garment(image, binary, soft, tuple(warnings), dict(clock.ms))
 
     def fit(self, person: Person, garment: Garment, seed: int = 0) -> Fit:
         """Dress the person in the garment; same seed, inputs, machine and backend: same bytes."""

@@ -67,6 +67,11 @@ def require_garment(mask: U8, name: str = "the garment photo") -> None:
                          "plain ground, or its mask with --mask")
 
 
+def judge_photo(sentences: tuple[str, ...]) -> list[Warning_]:
+    """What decoding had to overlook (`Photo.warnings`), as warnings; measure: how many."""
+    return [Warning_("file", len(sentences), 0, sentence) for sentence in sentences]
+
+
 def judge_person(body: F32, parse: U8, iuv: U8 | None = None, people_found: int = 1,
                  scale: float = 1.0) -> list[Warning_]:
     """Everything to say about a framed person.

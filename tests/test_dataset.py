@@ -174,9 +174,10 @@ def test_pairs_that_are_no_text_and_names_that_cannot_be_written(tmp_path):
 
 def test_names():
     assert dataset.result_name("00891_00.jpg", "01430_00.jpg") == "00891_01430_00.jpg"
-    assert len(dataset.file_name("x" * 999)) == 64
+    assert len(dataset.file_name("x" * 999)) == 84
+    assert len(dataset.file_name("셔" * 99).encode()) <= 84
     assert dataset.result_name("me_1.jpg", "x.png") == "me_1_x.jpg"
     assert dataset.file_name(Path("d/My photo (2).HEIC")) == "My_photo_2.jpg"
     assert dataset.file_name("..jpg") == "photo.jpg" and dataset.file_name("셔츠.png") == "셔츠.jpg"
-    for odd in ("a b.png", "x\ty.jpg", "…", ".hidden.jpg"):
+    for odd in ("a b.png", "셔" * 99, "x\ty.jpg", "…", ".hidden.jpg"):
         dataset._check_name(dataset.file_name(odd), "test")

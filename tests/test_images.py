@@ -117,6 +117,17 @@ def test_transparent_parts_lie_on_light_grey(mode):
     assert photo.alpha is not None and photo.alpha[0, 0] == 0 and photo.alpha[30, 30] == 255
 
 
+def test_a_cut_out_is_a_mask_rounded_corners_are_not():
+    rgba = np.dstack([ramp(), np.zeros((96, 80), "u1")])
+    rgba[20:60, 20:60, 3] = 255
+    assert np.array_equal(load_image(rgba).cutout, rgba[..., 3])
+    rgba[..., 3] = 255
+    rgba[:5, :5, 3] = 0
+    rounded = load_image(rgba)
+    assert rounded.alpha is not None and rounded.cutout is None
+    assert load_image(ramp()).cutout is None
+
+
 def test_opaque_alpha_changes_nothing():
     photo = load_image(png(Image.fromarray(ramp()).convert("RGBA")))
     assert photo.alpha is None and photo.notes == () and np.array_equal(photo.pixels, ramp())

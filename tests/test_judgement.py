@@ -54,6 +54,12 @@ def test_nobody_is_an_error(body):
     j.require_person(body[None])
 
 
+def test_what_decoding_overlooked_is_told():
+    assert j.judge_photo(()) == []
+    assert j.judge_photo(("a.tif: has 2 pages",)) == [j.Warning_("file", 1, 0,
+                                                                 "a.tif: has 2 pages")]
+
+
 def test_several_people_and_a_small_one(body, parse):
     found = j.judge_person(body, parse, people_found=3, scale=3.5)
     assert codes(found) == ["several_people", "small_person"]
