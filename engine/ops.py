@@ -6,6 +6,9 @@ itself, its class puts in the place of the same name (same arguments, same resul
 
 from fuw.engine.arrays import F32, U8
 from fuw.kernels import cpu
+from fuw.kernels.gpu import Real
+from fuw.kernels.launch import CudaDevice
+from fuw.kernels.steps import Steps
 
 U2NETS = ("u2net", "u2netp")
 
@@ -58,3 +61,12 @@ class Ops:
 def cpu_ops() -> Ops:
     """The steps on NumPy and OpenCV."""
     return Ops()
+
+
+def cuda_ops(device: str = "cuda", real: Real = "f32") -> Steps:
+    """The same steps on a GPU, over device arrays; network tensors are f32 or f16.
+
+    Raises:
+        BackendError: pycuda, the driver or that GPU is not there.
+    """
+    return Steps(CudaDevice(device), real)

@@ -14,14 +14,10 @@ from made_up import standing
 from fuw.engine.frame import _blend, _ramp
 from fuw.kernels import cpu
 from fuw.kernels.device import Device, DeviceArray
-from fuw.kernels.gpu import GpuOps, Real
-from fuw.kernels.gpu_fit import GpuFit
+from fuw.kernels.gpu import Real
+from fuw.kernels.steps import Steps
 
 Array = npt.NDArray[np.generic]
-
-
-class Steps(GpuOps, GpuFit):
-    """Both families on one device."""
 
 
 @dataclass
@@ -336,3 +332,42 @@ def check(case: Callable[[Run], list[Pair]], device: Device, real: Real, size: t
     """Run one case and hold every pair."""
     for pair in case(Run(Steps(device, real), *size, n)):
         pair.check(real)
+
+
+def fit_chain(device: Device, size: tuple[int, int]) -> list[Pair]:
+    """A whole fit in order (sections 3.2 to 3.4), plain arithmetic in the networks' place, so that
+    every step meets the shapes and kinds the one before it really makes."""
+    steps = Steps(device)
+    run = Run(steps, *size, 1)
+    up, down = run.up, run.down
+    S_a, P, I_a, c, M_c = run.labels(13), run.picture(), run.picture(), run.picture(), run.mask()
+    z = cpu.seg_noise(0, 16, 12)
+
+    def seg(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return x[:, :13] * np.float32(0.25) + x[:, 4:17]
+
+    def gmm(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.resize(a[0, 1] * np.float32(0.05) + b[0, 0] * np.float32(0.02), (1, 50))
+
+    def alias(x: npt.NDArray[np.float32], s: npt.NDArray[np.float32],
+              m: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return x[:, 6:9] * (1 - m) - s[:, 7:8] + x[:, :3] * s[:, 2:3] * np.float32(0.5)
+
+    S_hat = cpu.group7(cpu.seg_labels(seg(cpu.seg_input(M_c, c, S_a, P, z)), *size))
+    theta = gmm(*cpu.gmm_input(S_hat, P, I_a, c, 16, 12))
+    W_c, W_m = cpu.warp_garment(c, M_c, theta, *size)
+    hot = cpu.one_hot(S_hat, 7)
+    m = cpu.misalignment(hot[:, 2:3], W_m)
+    twin = cpu.to_image(alias(cpu.alias_input(I_a, P, W_c), cpu.split_seg(hot, m), m))
+
+    dP, dI_a, dc, dM_c = map(up, (P, I_a, c, M_c))
+    x = steps.seg_input(dM_c, dc, up(S_a), dP, steps.seg_noise(0, 16, 12))
+    dS_hat = steps.group7(steps.seg_labels(up(seg(down(x))), *size))
+    a, b = steps.gmm_input(dS_hat, dP, dI_a, dc, 16, 12)
+    dW_c, dW_m = steps.warp_garment(dc, dM_c, up(gmm(down(a), down(b))), *size)
+    dhot = steps.one_hot(dS_hat, 7)
+    dm = steps.misalignment(dhot, dW_m)
+    picture = alias(down(steps.alias_input(dI_a, dP, dW_c)), down(steps.split_seg(dhot, dm)),
+                    down(dm))
+    ours = down(steps.to_image(up(picture)))
+    return [Pair(down(dS_hat), S_hat, share=2e-3), Pair(ours, twin, atol=1.0, share=5e-3)]

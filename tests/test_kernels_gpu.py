@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from kernel_cases import CASES, SIZES, check
+from kernel_cases import CASES, SIZES, check, fit_chain
 
 from fuw.kernels.launch import CudaDevice
 
@@ -23,3 +23,8 @@ def device() -> Iterator[CudaDevice]:
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.__name__)
 def test_kernel_equals_twin(case, real, size, n, device) -> None:  # type: ignore[no-untyped-def]
     check(case, device, real, size, n)
+
+
+def test_a_fit_in_order(device: CudaDevice) -> None:
+    for pair in fit_chain(device, (1024, 768)):
+        pair.check("f32")

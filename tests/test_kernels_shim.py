@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kernel_cases import CASES, SIZES, check
+from kernel_cases import CASES, SIZES, check, fit_chain
 from shim_device import KERNELS, SANITIZERS, ShimDevice, build
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on this machine")
@@ -28,6 +28,12 @@ def test_kernel_equals_twin(case, real, size, n, library: Path) -> None:  # type
     device = ShimDevice(library)
     check(case, device, real, size, n)
     LAUNCHED.update(device.launched)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+def test_a_fit_in_order(size: tuple[int, int], library: Path) -> None:
+    for pair in fit_chain(ShimDevice(library), size):
+        pair.check("f32")
 
 
 def test_the_table_leaves_no_kernel_out() -> None:
@@ -64,7 +70,7 @@ def _run_sanitized(library: Path, code: str) -> "subprocess.CompletedProcess[str
 def test_no_step_outside_an_array(sanitized: Path) -> None:
     """The whole table once more in a process of its own, under ASan and UBSan."""
     done = _run_sanitized(sanitized, (
-        "from kernel_cases import CASES, SIZES, check\n"
+        "from kernel_cases import CASES, SIZES, check, fit_chain\n"
         "for case in CASES:\n"
         "    for real, size, n in (('f32', SIZES[1], 3), ('f16', SIZES[2], 1)):\n"
         "        check(case, device, real, size, n)\n"

@@ -24,8 +24,8 @@ GROUPS_13 = ((0, 10), (1, 2), (4, 13), (5, 6, 7), (9, 12), (14,), (15,), (16,), 
              (8,), (3, 11))
 GROUPS_7 = ((0,), (2, 4, 7, 8, 9, 10, 11), (3,), (1,), (5,), (6,), (12,))
 
-# Proportions of a frontal head along the line nose (0) -> neck (1): the chin's place, and half the
-# face's breadth where the ears are not seen. Measured on adults' frontal photographs.
+# Proportions of a head along the line nose (0) -> neck (1): the chin's place, and at least half the
+# face's breadth. An adult's nose-to-chin is about 7.5 cm of the 17 to the pit of the neck.
 CHIN, HALF_FACE = 0.45, 0.42
 
 
@@ -177,8 +177,11 @@ def _jaw(body: F32) -> tuple[float, float, tuple[float, float]]:
     if length == 0:
         return 0.0, 0.0, (0.0, 0.0)
     across = HALF_FACE * length
-    if _seen(body, 17) and _seen(body, 18):
-        across = max(across, 0.5 * float(np.linalg.norm(body[17, :2] - body[18, :2])))
+    ears = [body[ear, :2].astype(float) for ear in (17, 18) if _seen(body, ear)]
+    if len(ears) == 2:
+        across = max(across, 0.5 * float(np.linalg.norm(ears[0] - ears[1])))
+    elif ears:  # a turned head: the cheek that shows reaches from the nose to its ear
+        across = max(across, float(np.linalg.norm(ears[0] - body[0, :2])))
     return CHIN * length, across, (dx / length, dy / length)
 
 
