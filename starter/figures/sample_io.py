@@ -99,7 +99,7 @@ def write(folder: str | os.PathLike[str], figure: Figure, quality: int = 92) -> 
     a, b = figure.a, figure.b
     pictures = {"_a": a.person, "_b": b.person, "_ga": a.garment, "_gb": b.garment}
     for suffix, picture in pictures.items():
-        _place(base, f"{suffix}.jpg", _jpeg(picture, quality))
+        _place(base, f"{suffix}.jpg", encode(picture, quality))
     labels = io.BytesIO()
     np.savez_compressed(
         labels,
@@ -162,7 +162,8 @@ def _place(base: Path, suffix: str, data: bytes) -> None:
     beside.replace(path)
 
 
-def _jpeg(rgb: U8, quality: int) -> bytes:
+def encode(rgb: U8, quality: int) -> bytes:
+    """A picture (H, W, 3) as the bytes of a JPEG file."""
     flags = [cv2.IMWRITE_JPEG_QUALITY, quality]
     ok, data = cv2.imencode(".jpg", rgb[..., ::-1], flags)
     if not ok:
