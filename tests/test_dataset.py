@@ -1,5 +1,8 @@
 """VITON-HD folders: the official spellings are read, the set's formats are written, resumably."""
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -181,3 +184,44 @@ def test_names():
     assert dataset.file_name("..jpg") == "photo.jpg" and dataset.file_name("셔츠.png") == "셔츠.jpg"
     for odd in ("a b.png", "셔" * 99, "x\ty.jpg", "…", ".hidden.jpg"):
         dataset._check_name(dataset.file_name(odd), "test")
+
+
+WRITER = """
+import sys, numpy as np
+from fuw.engine.dataset import VitonFolder
+from fuw.engine.framing import whole_frame
+from fuw.engine.records import Person
+a = np.random.default_rng(0).integers(0, 20, (320, 240), "u1")
+rgb = np.repeat(a[..., None], 3, axis=2)
+person = Person(rgb, np.ones((25, 3), "f4"), np.ones((2, 21, 3), "f4"), rgb, a, rgb, a, a, rgb, rgb,
+                whole_frame(rgb))
+folder = VitonFolder.create(sys.argv[1])
+print("ready", flush=True)
+for i in range(30):
+    if not folder.has_person(f"{i:05d}_00.jpg"):
+        folder.write_person(f"{i:05d}_00.jpg", person)
+print("done", flush=True)
+"""
+
+
+def test_killed_at_random_moments_files_are_complete_or_absent(tmp_path):
+    rng = np.random.default_rng(7)
+    for _ in range(4):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)],
+                                  stdout=subprocess.PIPE, text=True)
+        writer.stdout.readline()
+        time.sleep(float(rng.uniform(0.01, 0.25)))
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+        for path in tmp_path.rglob("*"):
+            if path.suffix in (".jpg", ".png"):
+                Image.open(path).load()
+            elif path.suffix == ".json":
+                dataset.read_openpose_json(path)
+    done = subprocess.run([sys.executable, "-c", WRITER, str(tmp_path)], capture_output=True,
+                          text=True, check=True)
+    assert done.stdout.split() == ["ready", "done"]
+    folder = dataset.VitonFolder(tmp_path)
+    assert all(folder.has_person(f"{i:05d}_00.jpg") for i in range(30))
+    assert not list(tmp_path.rglob("*.part"))
