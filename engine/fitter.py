@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -101,7 +101,7 @@ class Fitter:
 
         Args:
             source: path, file bytes, array or Photo.
-            given: key points, parse, ... that are known already, in pixels of the framed picture.
+            given: key points, parse, ... that are known already, in pixels of the photo.
             framed: the photo is cut like a VITON-HD picture already; do not look for the frame.
 
         Raises:
@@ -170,17 +170,20 @@ class Fitter:
 
     def _frame(self, photo: Photo, given: Given, framed: bool, clock: Clock,
                ) -> tuple[Frame, int, Given]:
-        """Where to cut the photo, how many people there are, and the key points if known now."""
+        """Where to cut the photo, how many people there are, and what is known, in the cut."""
         whole = whole_frame(photo.pixels, self.options.size)
-        if framed or given.body is not None:
-            return whole, 1, given
+        if framed:
+            return whole, 1, given.framed(whole)
+        if given.body is not None:
+            frame = person_frame(photo.pixels, given.body, self.options.size)
+            return frame, 1, given.framed(frame)
         people = pipeline.find_people(self.nets, self.ops, whole.apply(photo.pixels), clock)
         judgement.require_person(people, photo.name)
         frame = person_frame(photo.pixels, whole.to_original(people[0]), self.options.size)
-        if frame == whole:
-            body = people[0]
-            return whole, len(people), Given(**{**vars(given), "body": body})
-        return frame, len(people), given
+        known = given.framed(frame)
+        if frame == whole:  # the key points are those of the picture already
+            known = replace(known, body=people[0])
+        return frame, len(people), known
 
 
 def _models(options: Options, precision: str) -> dict[str, Model]:
@@ -189,8 +192,7 @@ def _models(options: Options, precision: str) -> dict[str, Model]:
     models = find_models(options.weights, stored, options.size)
     if options.fill:
         models = {**find_models(options.fill, stored, options.size), **models}
-    return {name: Model(**{**vars(model), "precision": precision})
-            for name, model in models.items()}
+    return {name: replace(model, precision=precision) for name, model in models.items()}
 
 
 def _mask_net(wish: str, models: dict[str, Model]) -> str:

@@ -61,6 +61,22 @@ class Frame:
         self._check(mask)
         return self._cut(mask, 0, mask=True)
 
+    def apply_labels(self, labels: U8) -> U8:
+        """Cut u8 (H, W) or (H, W, C) of `size` from label ids of the photo: nearest, 0 outside."""
+        self._check(labels)
+        back = np.linalg.inv(self._matrix())
+        height, width = self.size
+        x = back[0, 0] * (np.arange(width) + 0.5) + back[0, 2]
+        y = back[1, 1] * (np.arange(height) + 0.5) + back[1, 2]
+        if self.angle:
+            raise ValueError("labels of a turned frame cannot be cut")
+        columns, rows = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+        cut: U8 = labels[np.clip(rows, 0, labels.shape[0] - 1)][:, np.clip(columns, 0,
+                                                                       labels.shape[1] - 1)]
+        cut[(rows < 0) | (rows >= labels.shape[0])] = 0
+        cut[:, (columns < 0) | (columns >= labels.shape[1])] = 0
+        return cut
+
     def to_original(self, points: Points) -> F32:
         """Points (..., 2 or 3: x, y, score) of the picture -> of the photo; score 0 stays 0, 0."""
         return self._move(points, np.linalg.inv(self._matrix()).astype(np.float64))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fuw.engine.arrays import F32, U8
@@ -16,8 +16,10 @@ from fuw.engine.judgement import Warning_
 class Given:
     """What a caller brings in place of a network's answer. None means: ask the network.
 
+    Everything is in pixels of the photo; `framed` brings it into those of the picture.
+
     Attributes:
-        body: key points f32 (25, 3): x, y in pixels of the framed picture, score.
+        body: key points f32 (25, 3): x, y, score.
         hands: f32 (2, 21, 3), left then right.
         skeleton: pose map u8 (H, W, 3), for a data set that brings its own drawing.
         parse: label ids u8 (H, W).
@@ -31,6 +33,17 @@ class Given:
     parse: U8 | None = None
     labels: str = "viton"
     iuv: U8 | None = None
+
+    def framed(self, frame: Frame) -> Given:
+        """The same in the picture that `frame` cuts from the photo."""
+        def moved(points: F32 | None) -> F32 | None:
+            return None if points is None else frame.to_frame(points)
+
+        def cut(labels: U8 | None) -> U8 | None:
+            return None if labels is None else frame.apply_labels(labels)
+
+        return replace(self, body=moved(self.body), hands=moved(self.hands), parse=cut(self.parse),
+                       iuv=cut(self.iuv), skeleton=cut(self.skeleton))
 
 
 @dataclass(frozen=True)
