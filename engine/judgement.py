@@ -15,6 +15,7 @@ import numpy.typing as npt
 from fuw.engine.arrays import F32, U8
 from fuw.engine.densepose import TORSO_BACK, TORSO_FRONT, frontal_share
 from fuw.engine.errors import InputError, NoPersonError
+from fuw.engine.outline import Outline, measure_outline
 
 # BODY_25 indices; "right" is the person's own.
 _NECK, _HIP, _R_SHOULDER, _L_SHOULDER, _R_HIP, _L_HIP = 1, 8, 2, 5, 9, 12
@@ -152,8 +153,7 @@ def judge_garment(mask: U8) -> list[Warning_]:
         found.append(Warning_("garment_cut_off", cut, GARMENT_CUT,
                               f"the garment touches {cut:.0%} of the picture's border: show it "
                               "whole, with some ground around it"))
-    y, x = np.nonzero(inside)
-    return found + _not_upper(inside[y.min():y.max() + 1, x.min():x.max() + 1])
+    return found + _not_upper(measure_outline(mask))
 
 
 def _several(people: int) -> list[Warning_]:
@@ -235,39 +235,23 @@ def _stray_arms(parse: U8, body: F32) -> Iterator[Warning_]:
                        "parse contradict each other")
 
 
-def _not_upper(shape: npt.NDArray[np.bool_]) -> list[Warning_]:
-    """Shape: the inside of the garment's bounding box."""
-    height, width = shape.shape
-    hull = cv2.convexHull(np.argwhere(shape)[:, ::-1].astype(np.int32))
-    solid = float(shape.sum() / max(1.0, cv2.contourArea(hull)))
-    aspect, legs = height / width, _legs(shape)
-    if legs > GARMENT_LEGS:
-        return [_no_top(legs, GARMENT_LEGS, f"{legs:.0%} of its lower half is open in the middle, "
-                        "like trouser legs")]
-    for limit, beyond in zip(GARMENT_ASPECT, (aspect < GARMENT_ASPECT[0],
-                                              aspect > GARMENT_ASPECT[1]), strict=True):
-        if beyond:
-            return [_no_top(aspect, limit, f"it is {aspect:.1f} times as tall as wide")]
-    if solid < GARMENT_SOLID:
-        return [_no_top(solid, GARMENT_SOLID, f"it fills only {solid:.0%} of its outline")]
+def _not_upper(outline: Outline) -> list[Warning_]:
+    aspect = outline.aspect
+    if outline.legs > GARMENT_LEGS:
+        return [_no_top(outline.legs, GARMENT_LEGS, f"{outline.legs:.0%} of its lower half is open "
+                        "in the middle, like trouser legs")]
+    if not GARMENT_ASPECT[0] <= aspect <= GARMENT_ASPECT[1]:
+        limit = GARMENT_ASPECT[aspect > GARMENT_ASPECT[1]]
+        return [_no_top(aspect, limit, f"it is {aspect:.1f} times as tall as wide")]
+    if outline.solid < GARMENT_SOLID:
+        return [_no_top(outline.solid, GARMENT_SOLID,
+                        f"it fills only {outline.solid:.0%} of its outline")]
     return []
 
 
 def _no_top(measure: float, threshold: float, why: str) -> Warning_:
     return Warning_("not_an_upper_garment", measure, threshold,
                     f"the garment does not look like one for the upper body: {why}")
-
-
-def _legs(shape: npt.NDArray[np.bool_]) -> float:
-    """Share of the lower half's rows that are open in the middle and filled on both sides."""
-    height, width = shape.shape
-    top = shape[:max(1, height // 3)]
-    middle = int(np.nonzero(top)[1].mean())
-    slack = max(1, width // 40)
-    lower = shape[height // 2:]
-    left, right = lower[:, :middle].any(1), lower[:, middle:].any(1)
-    open_ = ~lower[:, max(0, middle - slack):middle + slack + 1].any(1)
-    return float((open_ & left & right).mean()) if len(lower) else 0.0
 
 
 def _named(names: list[str]) -> str:

@@ -1,0 +1,44 @@
+"""What a garment's outline says about its kind: legs, proportions, solidity."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fuw.engine.arrays import U8
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Measures of an upright garment's mask, each a ratio.
+
+    aspect: height over width of its box. solid: area over that of its convex hull. legs: share
+    of the lower half's rows that are open in the middle and filled on both sides.
+    """
+
+    aspect: float
+    solid: float
+    legs: float
+
+
+def measure_outline(mask: U8) -> Outline:
+    """Measure a mask u8 (H, W) with something inside (128 and more)."""
+    inside = mask >= 128
+    y, x = np.nonzero(inside)
+    shape = inside[y.min():y.max() + 1, x.min():x.max() + 1]
+    hull = cv2.convexHull(np.argwhere(shape)[:, ::-1].astype(np.int32))
+    # The hull runs through pixel centres, which for a line has no area.
+    solid = float(shape.sum() / max(1.0, cv2.contourArea(hull)))
+    return Outline(shape.shape[0] / shape.shape[1], solid, _legs(shape))
+
+
+def _legs(shape: npt.NDArray[np.bool_]) -> float:
+    height, width = shape.shape
+    # The middle is that of the upper third: one leg may be folded away.
+    middle = int(np.nonzero(shape[:max(1, height // 3)])[1].mean())
+    slack = max(1, width // 40)
+    lower = shape[height // 2:]
+    left, right = lower[:, :middle].any(1), lower[:, middle:].any(1)
+    gap = ~lower[:, max(0, middle - slack):middle + slack + 1].any(1)
+    return float((gap & left & right).mean())
