@@ -28,6 +28,7 @@ class Model:
         sizes: a number for every axis word of the spec.
         batch: samples per run.
         origin: where the weights come from, in words, for example "starter".
+        sha256: of the file, as its manifest tells; "" where there is none.
     """
 
     spec: NetSpec
@@ -37,6 +38,7 @@ class Model:
     sizes: Mapping[str, int]
     batch: int = 1
     origin: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True)

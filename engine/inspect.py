@@ -17,7 +17,7 @@ from fuw.engine.errors import FuwError
 from fuw.engine.folders import cache_folder
 from fuw.engine.networks import NETWORKS
 from fuw.engine.probe import Runtime
-from fuw.engine.store import Entry, Store
+from fuw.engine.store import Entry, stores
 from fuw.engine.weights import Entry as Exported
 from fuw.engine.weights import folder_of, read_manifest
 
@@ -111,7 +111,7 @@ def inspect(
     gpus, gpu_problem = devices.gpus()
     runtimes = probe.runtimes()
     found, weights_problems = _weights(weights)
-    stored = Store(root / "engines").entries()
+    stored = [entry for store in stores(root) for entry in store.entries()]
     official, checkpoint_problems = _checkpoints(checkpoints)
     problems = [
         *_device_problems(gpus, gpu_problem),

@@ -12,6 +12,7 @@ import numpy as np
 from fuw.engine.arrays import F32
 from fuw.engine.backend import Model, OpenOptions, Session
 from fuw.engine.errors import BackendError
+from fuw.engine.ov_cache import compiled_model
 
 HINT = {"fp32": "f32", "bf16": "bf16", "fp16": "f32"}  # CPUs have no fp16 arithmetic worth using
 
@@ -66,10 +67,8 @@ class OpenVino:
                                   "PERFORMANCE_HINT": "LATENCY"}
         if options.threads:
             config["INFERENCE_NUM_THREADS"] = options.threads
-        if options.cache is not None:
-            config["CACHE_DIR"] = str(options.cache)
         try:
-            compiled = core.compile_model(str(model.path), "CPU", config)
+            compiled = compiled_model(core, model, config, options.cache)
         except Exception as error:  # OpenVINO raises plain RuntimeError
             first = str(error).strip().splitlines()
             raise BackendError(

@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -27,6 +28,7 @@ from fuw.engine.trust import distrust
 log = logging.getLogger(__name__)
 
 Build = Callable[[Path], None]
+_NAME = re.compile(r".+\.[0-9a-f]{20}")  # of `Key.name`: nothing else in the folder is touched
 UNUSABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
             errno.ENOTDIR, errno.EEXIST)  # fmt: skip
 
@@ -87,9 +89,14 @@ class Entry:
 class Store:
     """Engines in one folder, shared by every process of the user."""
 
-    def __init__(self, root: Path, wait_seconds: float = 3600.0) -> None:
+    def __init__(self, root: Path, wait_seconds: float = 3600.0, fallback: bool = True) -> None:
+        """
+        Args:
+            wait_seconds: how long another process may build before waiting for it is given up.
+            fallback: use a temporary folder where `root` cannot be used; else raise StoreError.
+        """
         self.root = root
-        self._wait_seconds = wait_seconds
+        self._wait_seconds, self._may_fall_back = wait_seconds, fallback
         self._fallback: Path | None = None
 
     def get(self, key: Key) -> Path | None:
@@ -131,6 +138,12 @@ class Store:
         except _Untrusted as error:
             return self._elsewhere(key, build, str(error))
 
+    def discard(self, key: Key) -> None:
+        """Forget the engine of `key`: the runtime would not load it."""
+        for root in self._roots():
+            _record(_engine(root, key)).unlink(missing_ok=True)
+            _engine(root, key).unlink(missing_ok=True)
+
     def explain(self, key: Key) -> str | None:
         """Why `get(key)` gives nothing, field by field; None where it gives the engine."""
         if any(not _problem(root, _engine(root, key), key) for root in self._roots()):
@@ -148,9 +161,9 @@ class Store:
         """Everything in the folder that is or was meant to be an engine."""
         if not self.root.is_dir():
             return []
-        engines = {p for p in self.root.glob("*.engine")}
-        engines |= {p.with_suffix(".engine") for p in self.root.glob("*.json")}
-        return [_entry(self.root, path) for path in sorted(engines)]
+        ours = {path.with_suffix(".engine") for path in self.root.iterdir()
+                if path.suffix in (".engine", ".json") and _NAME.fullmatch(path.stem)}  # fmt: skip
+        return [_entry(self.root, path) for path in sorted(ours)]
 
     def prune(self, unused_days: float | None = None) -> list[Path]:
         """Remove leftovers, what is not trusted, and engines that a newer one has replaced.
@@ -203,6 +216,9 @@ class Store:
         return not lock.wait(lambda: not _problem(root, path, key), self._wait_seconds)
 
     def _elsewhere(self, key: Key, build: Build, reason: str) -> Path:
+        if not self._may_fall_back:
+            raise StoreError(f"engine cache {self.root} cannot be used ({reason}); "
+                             f"choose another with --cache DIR")  # fmt: skip
         if self._fallback is not None:
             raise StoreError(f"no room for engines: neither {self.root} nor {self._fallback} can "
                              f"be used ({reason}); choose another with --cache DIR")  # fmt: skip
@@ -216,6 +232,13 @@ class Store:
         log.warning("engine cache %s cannot be used (%s); engines of this run go to %s and are "
                     "removed at its end", self.root, reason, self._fallback)  # fmt: skip
         return self.put(key, build)
+
+
+def stores(cache: Path) -> list[Store]:
+    """The stores of all runtimes below the cache folder, each in a folder of its own."""
+    if not cache.is_dir():
+        return []
+    return [Store(folder) for folder in sorted(cache.iterdir()) if folder.is_dir()]
 
 
 class _Untrusted(Exception):
@@ -333,8 +356,11 @@ def _superseded(entry: Entry, entries: list[Entry]) -> bool:
 def _sweep(root: Path, stem: str = "") -> list[Path]:
     """Remove folders of builders that were killed; the caller holds the lock of `stem`."""
     gone = []
-    for beside in root.glob(f".{stem}.*") if stem else root.glob(".*.*"):
-        if beside.is_dir() and (stem or Lock(_lock_of(beside)).holder() is None):
+    for beside in root.glob(".*.*"):
+        owner = beside.name[1:].rpartition(".")[0]
+        if not _NAME.fullmatch(owner) or not beside.is_dir() or (stem and owner != stem):
+            continue
+        if stem or Lock(root / f"{owner}.lock").holder() is None:
             shutil.rmtree(beside, ignore_errors=True)
             gone.append(beside)
     return gone
@@ -344,15 +370,11 @@ def _sweep_locks(root: Path) -> None:
     """Remove lock files of dead owners, and what one killed in the middle of locking left."""
     for path in root.glob("*.lock"):
         lock = Lock(path)
-        if lock.try_acquire():
+        if _NAME.fullmatch(path.stem) and lock.try_acquire():
             lock.release()
     for path in root.glob(".*.lock.*"):
         if time.time() - path.stat().st_mtime > 60:
             path.unlink(missing_ok=True)
-
-
-def _lock_of(beside: Path) -> Path:
-    return beside.with_name(beside.name[1:].rpartition(".")[0] + ".lock")
 
 
 def _touch(record: Path) -> None:

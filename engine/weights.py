@@ -121,5 +121,5 @@ def find_models(weights: str | Path, precision: str, size: tuple[int, int],
                 "exported; run fuw-export --force"
             )
         found[spec.name] = Model(spec, entry.variant, folder / entry.file, precision, sizes,
-                                 batch, entry.origin)
+                                 batch, entry.origin, entry.sha256)
     return found

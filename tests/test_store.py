@@ -337,6 +337,16 @@ def test_prune_removes_what_a_newer_one_has_replaced(store: Store) -> None:
     assert newer.exists() and other.exists()
 
 
+def test_foreign_files_are_neither_listed_nor_removed(store: Store) -> None:
+    engine = store.put(KEY, writes(b"engine"))
+    (store.root / ".git.old").mkdir()
+    for name in ("manifest.json", "model.engine", "poetry.lock", "notes.txt", ".x.y"):
+        (store.root / name).touch()
+    before = sorted(store.root.iterdir())
+    assert [entry.path for entry in store.entries()] == [engine]
+    assert store.prune() == [] and sorted(store.root.iterdir()) == before
+
+
 def test_prune_by_time_of_last_use(store: Store) -> None:
     path = store.put(KEY, writes(b"engine"))
     os.utime(path.with_suffix(".json"), (time.time() - 10 * 86400,) * 2)
