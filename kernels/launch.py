@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from fuw.engine.errors import BackendError
 from fuw.kernels.build import FATBIN, source_hash
 from fuw.kernels.device import Argument, DeviceArray, Grid
 from fuw.kernels.nvrtc import compile_kernels
+from fuw.kernels.pool import Pool
 
 MIB = 1 << 20
 
@@ -81,7 +83,7 @@ class CudaDevice:
         self._functions: dict[str, Any] = {}
         with self._current():
             self.stream = driver.Stream()
-            self._pool = importlib.import_module("pycuda.tools").DeviceMemoryPool()
+            self._pool = Pool(driver.mem_alloc, driver.MemoryError)
             self._module = self._load()
 
     def _load(self) -> Any:
@@ -127,10 +129,9 @@ class CudaDevice:
     def empty(self, shape: Sequence[int], dtype: npt.DTypeLike) -> DeviceArray:
         """Memory from a pool that keeps what is given back: no allocation once it is warm."""
         kind = np.dtype(dtype)
-        size = max(int(np.prod(shape, dtype=np.int64)) * kind.itemsize, 1)
         with self._current():
-            memory = self._pool.allocate(size)
-        return DeviceArray(tuple(shape), kind, int(memory), memory)
+            block = self._pool.take(prod(shape) * kind.itemsize)
+        return DeviceArray(tuple(shape), kind, int(block.memory), block)
 
     def upload(self, array: arrays.Any, into: DeviceArray | None = None) -> DeviceArray:
         """Copy to the device, in the stream's order; the array may be changed right afterwards."""
@@ -174,7 +175,7 @@ class CudaDevice:
                 self.stream.synchronize()
                 self._functions.clear()
                 del self._module
-                self._pool.stop_holding()
+                self._pool.close()
             self._closed = True
             self._context.detach()
 

@@ -14,6 +14,7 @@ import pytest
 from fuw.engine.errors import BackendError
 from fuw.kernels import build, launch, nvrtc
 from fuw.kernels.gpu import GpuOps
+from fuw.kernels.pool import rounded
 
 
 class FakeError(Exception):
@@ -86,7 +87,7 @@ class FakeCuda(types.ModuleType):
         self.calls.append(("module", len(data)))
         return self.Module()
 
-    def allocate(self, size: int) -> int:
+    def mem_alloc(self, size: int) -> int:
         assert self.depth > 0
         if self.full:
             raise FakeMemoryError("out of memory")
@@ -96,24 +97,21 @@ class FakeCuda(types.ModuleType):
 
     def memcpy_htod_async(self, target: int, array: np.ndarray, stream: object) -> None:
         assert self.depth > 0
-        self.memory[target][:] = array.tobytes()
+        self.memory[target][: array.nbytes] = array.tobytes()
 
     def memcpy_dtoh_async(self, array: np.ndarray, source: int, stream: object) -> None:
-        array.view(np.uint8).reshape(-1)[:] = np.frombuffer(self.memory[source], np.uint8)
+        array.view(np.uint8).reshape(-1)[:] = np.frombuffer(
+            self.memory[source], np.uint8, array.nbytes)
 
     def memset_d32_async(self, target: int, value: int, count: int, stream: object) -> None:
-        self.memory[target][:] = np.full(count, value, np.uint32).tobytes()
+        self.memory[target][: 4 * count] = np.full(count, value, np.uint32).tobytes()
 
 
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
     fake = FakeCuda()
-    pool = types.ModuleType("pycuda.tools")
-    pool.DeviceMemoryPool = lambda: types.SimpleNamespace(  # type: ignore[attr-defined]
-        allocate=fake.allocate, stop_holding=lambda: fake.calls.append(("stop_holding",)))
     monkeypatch.setitem(sys.modules, "pycuda", types.ModuleType("pycuda"))
     monkeypatch.setitem(sys.modules, "pycuda.driver", fake)
-    monkeypatch.setitem(sys.modules, "pycuda.tools", pool)
     monkeypatch.setattr(launch, "fatbin_is_fresh", lambda: True)
     monkeypatch.setattr(launch, "FATBIN", build.FOLDER / "common.cuh")  # any bytes do
     yield fake
@@ -186,6 +184,43 @@ def test_nothing_waits_between_upload_and_download(cuda: FakeCuda) -> None:
     assert ("synchronize",) not in cuda.calls
 
 
+def test_memory_is_used_again(cuda: FakeCuda) -> None:
+    device = launch.CudaDevice()
+    first = device.empty((5, 7), np.float32)
+    pointer = first.pointer
+    assert device.empty((5, 7), np.float32).pointer != pointer
+    view = first.reshaped(35)
+    del first
+    assert device.empty((5, 7), np.float32).pointer != pointer, "a view still uses it"
+    del view
+    assert device.empty((6, 6), np.float32).pointer == pointer
+    for _ in range(20):
+        device.upload(np.zeros(100, np.float32))
+    assert len(cuda.memory) == 2
+
+
+def test_block_sizes_waste_little() -> None:
+    for size in [0, 1, 512, 513, 4097, 10**6, 786432 * 9 * 4, 2**31 + 1]:
+        block = rounded(size)
+        assert size <= block and block % 512 == 0 and block <= max(size * 1.126, size + 512)
+
+
+def test_unused_memory_goes_before_an_error(cuda: FakeCuda) -> None:
+    device = launch.CudaDevice()
+    device.empty((1000,), np.uint8)  # given back at once
+    room = iter([True, False])
+    allocate = cuda.mem_alloc
+
+    def once_full(size: int) -> int:
+        if next(room):
+            raise FakeMemoryError("out of memory")
+        return allocate(size)
+
+    device._pool._allocate = once_full  # type: ignore[assignment]
+    held = device.empty((5000,), np.uint8)
+    assert held.pointer and not any(device._pool._free.values())
+
+
 def test_no_room_says_how_much(cuda: FakeCuda) -> None:
     device = launch.CudaDevice()
     cuda.full = True
@@ -207,7 +242,7 @@ def test_close_waits_and_then_refuses(cuda: FakeCuda) -> None:
     device = launch.CudaDevice()
     device.close()
     device.close()
-    assert cuda.calls[-3:] == [("synchronize",), ("stop_holding",), ("detach",)]
+    assert cuda.calls[-2:] == [("synchronize",), ("detach",)]
     with pytest.raises(BackendError, match="was closed"):
         device.empty((1,), np.uint8)
     with pytest.raises(TypeError, match="pickled"):
