@@ -171,6 +171,8 @@ def prepare(source: Path, out: Path, framed: bool, **values: Any) -> None:
 @click.option("--size", default=None, help="Picture, HxW: 1024x768, 512x384.")
 @click.option("--backend", "backends", multiple=True, type=click.Choice(["ort-cpu", "openvino"]),
               help="Runtimes to prove in. Default: all that are installed.")
+@click.option("--photos", nargs=2, type=PATH, default=None, help="A person and a garment: judge "
+              "the reduced chain by labels, masks, key points and picture too.")
 @click.option("--threads", default=0, help="CPU threads; 0 means all cores.")
 @click.option("--force", is_flag=True, help="Export again what is up to date.")
 @click.option("--json", "report", type=PATH, help="Report: every comparison, sizes, times.")

@@ -23,8 +23,9 @@ from fuw.engine.files import sweep
 from fuw.engine.networks import NETWORKS, network
 from fuw.engine.ov import has_bf16
 from fuw.engine.spec import NetSpec, Precision
-from fuw.engine.weights import Entry, file_name
+from fuw.engine.weights import Entry, file_name, folder_of
 from fuw.export import graph, islands, precision, publish, verify
+from fuw.export.agreement import judge_chain
 from fuw.export.report import Report, Row, row_of
 from fuw.export.samples import sample_inputs
 from fuw.export.scratch import scratch_file
@@ -51,6 +52,8 @@ class ExportOptions:
         size: (height, width) of the picture, for the networks that follow it.
         force: export again what is up to date.
         backends: runtimes to prove in; empty means every one that is installed.
+        photos: a person and a garment: the reduced chain is then judged by its labels, masks, key
+            points and picture as well.
         threads: of the runtimes; 0 means all cores.
     """
 
@@ -62,6 +65,7 @@ class ExportOptions:
     size: tuple[int, int] | None = None
     force: bool = False
     backends: tuple[str, ...] = ()
+    photos: tuple[Path, Path] | None = None
     threads: int = 0
 
 
@@ -82,7 +86,31 @@ def main_export(options: ExportOptions, progress: Progress | None = None) -> Rep
     for spec in specs:
         job = _Job(spec, options, out, backends, progress or (lambda name, doing, share: None))
         rows += job.rows(asked=bool(options.networks))
+    if options.photos is not None:
+        rows += _agreements(options, out, options.photos, progress)
     return Report(tuple(rows))
+
+
+def _agreements(options: ExportOptions, out: Path, photos: tuple[Path, Path],
+                progress: Progress | None) -> list[Row]:
+    """Judge each reduced chain on photos; a network that disagrees loses its file."""
+    plain = folder_of("starter") if options.weights == "starter" else out
+    rows: list[Row] = []
+    for kind in options.precisions:
+        if kind == "fp32":
+            continue
+        if progress:
+            progress("chain", f"{kind} on photos", 0.5)
+        try:
+            for one in judge_chain(plain, out, kind, *photos, size=options.size or (1024, 768),
+                                   threads=options.threads):
+                if not one.ok and one.network:
+                    publish.withdraw(out, one.network, kind)
+                rows.append(Row(one.network or "chain", kind, "agrees" if one.ok else "failed",
+                                reason=str(one)))
+        except FuwError as error:
+            rows.append(Row("chain", kind, "failed", reason=f"no judgement on photos: {error}"))
+    return rows
 
 
 def out_folder(options: ExportOptions) -> Path:

@@ -48,6 +48,15 @@ def publish(folder: Path, entry: Entry, made: Path, extra: Mapping[str, Any]) ->
     return whole
 
 
+def withdraw(folder: Path, network: str, precision: str) -> None:
+    """Take the files of a network in one precision away, entries first."""
+    entries = _entries(folder)
+    gone = [e for e in entries if (e.network, e.precision) == (network, precision)]
+    write_manifest(folder, [e for e in entries if e not in gone])
+    for entry in gone:
+        (folder / entry.file).unlink(missing_ok=True)
+
+
 def _entries(folder: Path) -> list[Entry]:
     if not (folder / MANIFEST).exists():
         return []
