@@ -10,7 +10,8 @@ from fuw.starter.figures.human import Human
 from fuw.starter.figures.mesh import Array
 from fuw.starter.figures.raster import F32
 
-FRAMINGS = {"thigh": 0.53, "full": 0.36, "odd": 0.11}
+FRAMINGS = {"thigh": 0.62, "full": 0.26, "odd": 0.12}
+STREET = {"thigh": 0.15, "full": 0.75, "odd": 0.10}
 CROWN = slice(791, 882)  # vertices of the top of the head
 
 
@@ -31,12 +32,15 @@ class Camera:
         return np.stack([x, y, bias - p[:, 2]], 1).astype(np.float32)
 
 
-def frame(rng: np.random.Generator, human: Human, v: Array, width: int) -> tuple[Camera, str]:
+def frame(
+    rng: np.random.Generator, human: Human, v: Array, width: int, outdoors: bool
+) -> tuple[Camera, str]:
     """A camera for the body v: head to thigh (brow sometimes cut), full length, or odd crops."""
     height = width * 4 // 3
     crown = float(v[CROWN, 1].max())
     hip, knee = (float(human.joint(v, b)[1]) for b in ("upperleg01.L", "lowerleg01.L"))
-    kind = str(rng.choice(list(FRAMINGS), p=list(FRAMINGS.values())))
+    shares = STREET if outdoors else FRAMINGS
+    kind = str(rng.choice(list(shares), p=list(shares.values())))
     if kind == "thigh":
         bottom = hip + (knee - hip) * rng.uniform(0.1, 0.95)
         top = (

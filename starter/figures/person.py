@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from fuw.starter.figures.background import draw_background
+from fuw.starter.figures.background import cast_shadow, draw_background
 from fuw.starter.figures.camera import Camera, frame
 from fuw.starter.figures.fabric import Fabric, Layout, colour, noise, trousers_cloth, wrinkles
 from fuw.starter.figures.hair import MEN, WOMEN, HairPaint, HairStyle, tip_clip
@@ -18,7 +18,7 @@ from fuw.starter.figures.light import Light, draw_light
 from fuw.starter.figures.mesh import Array
 from fuw.starter.figures.part import Part, Pixels, plain
 from fuw.starter.figures.pose import pick, random_pose, rotation
-from fuw.starter.figures.raster import F32, vertex_normals
+from fuw.starter.figures.raster import F32, Picture, vertex_normals
 from fuw.starter.figures.skin import FACE, HAIR, HAT, EyePaint, Looks, SkinPaint, draw_looks
 from fuw.starter.figures.streams import stream
 from fuw.starter.figures.studio import Studio
@@ -156,7 +156,8 @@ def draw_person(studio: Studio, seed: int, traits: Traits, width: int, clear: fl
     yaw = float(np.radians(np.clip(rng.normal() * 11, -28, 28)))
     lean = rotation((1, 0, 0), rng.normal() * 0.03) @ rotation((0, 0, 1), rng.normal() * 0.015)
     stand = Stand(v, r, t, rotation((0, 1, 0), yaw) @ lean)
-    camera, framing = frame(stream(seed, "camera"), human, v, width)
+    background, kind = draw_background(seed, studio.files, width, ground_level(seed))
+    camera, framing = frame(stream(seed, "camera"), human, v, width, kind == "street")
     rng = stream(seed, "accessories")
     style = (
         studio.hair[pick(rng, MEN if man else WOMEN)] if not man or rng.random() < 0.93 else None
@@ -165,7 +166,11 @@ def draw_person(studio: Studio, seed: int, traits: Traits, width: int, clear: fl
     shoes = bool(man or rng.random() < 0.6 or looks.flat_shoes is None)
     parts = _body_parts(studio, seed, stand, looks, width, style, hat, shoes, pose.arms)
     k25, hands = keypoints(human, v, r, t)
-    background, kind = draw_background(seed, studio.files, width, ground_level(seed))
+    if framing == "full" and (
+        kind == "street" or (kind != "photo" and stream(seed, "sun").random() < 0.4)
+    ):
+        seen = silhouette(studio, camera, parts["body"].xyz, width)
+        background = cast_shadow(seed, background, seen)
     return Person(
         seed, width, stand, looks, camera, draw_light(stream(seed, "light"), kind == "light"),
         draw_bottom(seed, studio, man, width), man, shoes, style,
@@ -176,6 +181,13 @@ def draw_person(studio: Studio, seed: int, traits: Traits, width: int, clear: fl
         {"man": man, "arms": pose.arms, "legs": pose.legs, "yaw": round(float(np.degrees(yaw)), 1),
          "framing": framing, "background": kind, "hat": hat, "glasses": looks.glasses is not None},
     )  # fmt: skip
+
+
+def silhouette(studio: Studio, camera: Camera, body: Array, width: int) -> F32:
+    """Where the bare body is seen: (H, W) 0 or 1."""
+    pic = Picture(studio.lib, width, width * 4 // 3)
+    pic.draw("body", studio.body_tri, camera(body))
+    return (pic.ids >= 0).astype(np.float32)
 
 
 def project(camera: Camera, p: Array, width: int) -> F32:

@@ -22,7 +22,7 @@ def draw_things(seed: int, body: F32, width: int) -> Cover | None:
     """A shoulder bag, a hand bag, or (rarely) a plain box; None for most figures."""
     rng = stream(seed, "things")
     luck = rng.random()
-    if luck > 0.13:
+    if luck > 0.2:
         return None
     h = width * 4 // 3
     rgb, opacity = np.zeros((h, width, 3), np.float32), np.zeros((h, width), np.float32)
@@ -32,13 +32,13 @@ def draw_things(seed: int, body: F32, width: int) -> Cover | None:
     other_hip = body[9] if side > 0 else body[12]
     size = float(np.hypot(*(body[1, :2] - body[8, :2]))) * rng.uniform(0.22, 0.45)
     strap = max(1, int(size * rng.uniform(0.03, 0.12)))
-    if luck < 0.05:  # across the body
+    if luck < 0.06:  # across the body
         at = other_hip[:2] + [-side * size * 0.9, size * rng.uniform(-0.3, 0.8)]
         _line(opacity, shoulder[:2] + [-side * size * 0.3, -size * 0.35], at, strap)
-    elif luck < 0.09:  # on the shoulder
+    elif luck < 0.12:  # on the shoulder
         at = hip[:2] + [side * size * 0.8, -size * rng.uniform(0, 0.8)]
         _line(opacity, shoulder[:2] + [-side * size * 0.15, -size * 0.2], at, strap)
-    elif luck < 0.12:  # in the hand
+    elif luck < 0.18:  # in the hand
         at = wrist[:2] + [0, size * rng.uniform(0.9, 1.3)]
         _line(opacity, wrist[:2] + [0, size * 0.3], at, strap)
     else:
