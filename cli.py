@@ -265,7 +265,30 @@ def bench_compare(old: Path, new: Path, threshold: float) -> None:
 
 
 @click.command(epilog=EXIT_CODES)
+@click.option("--weights", default="starter", show_default=True,
+              help="'starter', or a folder that fuw-export wrote.")
+@click.option("--checkpoints", type=PATH, help="Check this folder of official checkpoints too.")
+@click.option("--cache", type=PATH, help="Engine cache; default: the user's own.")
+@click.option("--prune", is_flag=True, help="Remove engines that are stale or not trusted.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.version_option(__version__)
 @guarded
-def info() -> None:
-    """Show devices, backends, weights and caches, and how to mend what is missing."""
-    raise FuwError("fuw-info is not in this version yet")
+def info(weights: str, checkpoints: Path | None, cache: Path | None, prune: bool,
+         as_json: bool) -> None:
+    """Show devices, backends, weights and caches, and how to mend what is missing.
+
+    \b
+    fuw-info
+    fuw-info --checkpoints checkpoints --json
+    fuw-info --prune
+    """
+    import json
+
+    from fuw.engine import folders, inspect, store
+
+    if prune:
+        for path in store.prune(cache or folders.cache_folder()):
+            click.echo(f"removed {path}", err=True)
+    found = inspect.inspect(weights, cache, checkpoints)
+    click.echo(json.dumps(found.to_json(), indent=1) if as_json else inspect.render(found))
+    sys.exit(0 if found.ready else 1)

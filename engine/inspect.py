@@ -118,7 +118,7 @@ def inspect(
         *_runtime_problems(runtimes, bool(gpus)),
         *weights_problems,
         *checkpoint_problems,
-        *(Problem(f"engine {e.path.name}: {e.problem}", "fuw-info --cache --prune")
+        *(Problem(f"engine {e.path.name}: {e.problem}", "fuw-info --prune")
           for e in stored if e.problem),
     ]  # fmt: skip
     return Info(
