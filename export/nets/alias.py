@@ -111,6 +111,11 @@ class ALIASResBlock(nn.Module):
         return out
 
 
+def level_size(levels: int, height: int, width: int, level: int) -> tuple[int, int]:
+    """Rows and columns of a level (0 is the smallest) for a picture of height x width pixels."""
+    return (height >> (levels - 1)) << level, (width >> (levels - 1)) << level
+
+
 class ALIASGenerator(nn.Module):
     """The generator (official `networks.ALIASGenerator`, num_upsampling_layers "most").
 
@@ -153,14 +158,9 @@ class ALIASGenerator(nn.Module):
         """The residual blocks, smallest size first."""
         return [self.get_submodule(name) for name in self.block_names]  # type: ignore[misc]
 
-    def level_size(self, height: int, width: int, level: int) -> tuple[int, int]:
-        """Rows and columns of a level for a picture of height x width pixels."""
-        top = self.levels - 1
-        return (height >> top) << level, (width >> top) << level
-
     def features(self, x: torch.Tensor, level: int) -> torch.Tensor:
         """What the inputs x (b, 9, H, W) add at a level: shrunk from full size, one convolution."""
-        size = self.level_size(x.shape[2], x.shape[3], level)
+        size = level_size(self.levels, x.shape[2], x.shape[3], level)
         conv = self.get_submodule(f"conv_{level}")
         out: torch.Tensor = conv(F.interpolate(x, size=size, mode="nearest"))
         return out

@@ -1,0 +1,118 @@
+"""Distinct 5x5 windows of a label map, found inside the graph with standard operators.
+
+Two 3x3 convolutions over a label map see 5x5 labels. A parse map has few *different* windows: one
+constant window per label covers 95 % of a 1024x768 map, and its outlines repeat some 2,000 more.
+Windows are told apart by all their 25 labels (a hash only proposes pairs); the outside of the
+picture counts as a label of its own; a window with a fractional label stands for itself.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+SNAP = 1e-6  # nearer to 0 or 1 than this is a clean label: the warped mask leaves residues of 6e-8
+REACH = 2  # two 3x3 convolutions see two pixels in each direction
+SIDE = 2 * REACH + 1
+BUCKETS = 262139  # prime; a collision costs rows, never correctness
+MIXERS = (1009, 1277, 1613, 1733, 1999)  # primes; sums stay below 2**30 (OpenVINO has only int32)
+MOST_LABELS = 8  # for the same bound: 9**5 * sum(MIXERS) < 2**30
+# Places in a window of 25: its middle 3x3, and what the first convolution sees at each of those.
+_MIDDLE = [y * SIDE + x for y in (1, 2, 3) for x in (1, 2, 3)]
+_INNER = [[(y + i) * SIDE + x + j for i in range(3) for j in range(3)]
+          for y in range(3) for x in range(3)]
+
+
+class Patterns(NamedTuple):
+    """The distinct windows of one label map.
+
+    Attributes:
+        row: (b, h, w) int64, each pixel's table row: its label where the whole window has that
+            label, else `labels` + the place of its window in `windows`.
+        windows: (u, 9, 9 * labels) float32: for the 3x3 pixels around the middle, the 3x3 labels
+            that conv_shared sees, rows and columns before channels.
+        inside: (u, 9, 1) float32, 0 where that pixel is outside the picture.
+    """
+
+    row: torch.Tensor
+    windows: torch.Tensor
+    inside: torch.Tensor
+
+
+def label_codes(seg: torch.Tensor) -> torch.Tensor:
+    """Name the label of every pixel: (b, labels, h, w) -> (b, h, w) float32.
+
+    0..labels-1 where the pixel is one-hot within SNAP, labels + 1 where it is anything else
+    (labels itself is kept for the outside of the picture).
+    """
+    labels = seg.shape[1]
+    ramp = torch.arange(labels, dtype=seg.dtype).view(1, -1, 1, 1)
+    top = seg.amax(1)
+    rest = seg.abs().sum(1) - top
+    hot = ((top - 1).abs() <= SNAP) & (rest.abs() <= SNAP)
+    code = (seg * ramp).sum(1).round()
+    return torch.where(hot, code, torch.full_like(code, labels + 1.0))
+
+
+def _constant_windows(code: torch.Tensor, labels: int) -> torch.Tensor:
+    """(b, h, w) bool: the 5x5 window is one clean label and inside the picture."""
+    padded = F.pad(code[:, None], (REACH,) * 4, value=float(labels))
+    highest, lowest = padded, -padded
+    for kernel in ((1, SIDE), (SIDE, 1)):
+        highest = F.max_pool2d(highest, kernel, 1)
+        lowest = F.max_pool2d(lowest, kernel, 1)
+    return (highest[:, 0] == -lowest[:, 0]) & (code < labels)
+
+
+def _representatives(codes: torch.Tensor, labels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """For windows (n, 25) int32 codes: is it a row by itself, and the window that stands for it.
+
+    One bucket per hash keeps one window; a window that differs from the one in its bucket stands
+    for itself.
+    """
+    base = labels + 1
+    digits = torch.tensor([base**i for i in range(SIDE)], dtype=torch.int32)
+    fractional = (codes > labels).any(1)
+    lines = (codes.view(-1, SIDE, SIDE) * digits).sum(2, dtype=torch.int32)  # five lines a window
+    lines = torch.where(fractional[:, None], torch.full_like(lines, -1), lines)
+    mixed = (lines * torch.tensor(MIXERS, dtype=torch.int32)).sum(1, dtype=torch.int32)
+    bucket = torch.remainder(mixed, BUCKETS).long()
+    own = torch.arange(codes.shape[0])
+    kept = torch.zeros(BUCKETS, dtype=torch.long).scatter(0, bucket, own)
+    representative = kept[bucket]
+    equal = (lines == lines[representative]).all(1) & ~fractional
+    alone = ~equal | (representative == own)
+    return alone, torch.where(alone, own, representative)
+
+
+def _offsets(width: int) -> torch.Tensor:
+    """(25,) steps from a window's first corner to its pixels in a map of `width` columns."""
+    side = torch.arange(SIDE)
+    return (side[:, None] * width + side).flatten()
+
+
+def find_patterns(seg: torch.Tensor, code: torch.Tensor) -> Patterns:
+    """The distinct 5x5 windows of seg (b, labels, h, w), given its `label_codes` (b, h, w)."""
+    b, labels, h, w = seg.shape
+    if labels > MOST_LABELS:
+        raise ValueError(f"a label map of {labels} channels; windows of at most {MOST_LABELS} "
+                         "labels can be told apart in 32 bits")
+    rows, columns = h + 2 * REACH, w + 2 * REACH
+    place = torch.nonzero(~_constant_windows(code, labels))  # (n, 3): sample, y, x
+    corner = (place[:, 0] * rows + place[:, 1]) * columns + place[:, 2]
+    window = corner[:, None] + _offsets(columns)  # (n, 25) places in the padded map
+    padded_code = F.pad(code, (REACH,) * 4, value=float(labels)).int().flatten()
+    codes = padded_code[window]
+    alone, representative = _representatives(codes, labels)
+    order = torch.cumsum(alone.long(), 0) - 1
+    flat = (place[:, 0] * h + place[:, 1]) * w + place[:, 2]
+    row = code.flatten().long().scatter(0, flat, labels + order[representative]).view(b, h, w)
+
+    chosen = torch.nonzero(alone)[:, 0]
+    inside = (codes[chosen][:, _MIDDLE] != labels).to(seg.dtype)[:, :, None]
+    padded = F.pad(seg, (REACH,) * 4).flatten()
+    plane = rows * columns
+    start = place[chosen, 0] * ((labels - 1) * plane)  # of the sample, beyond what `window` counts
+    seen = window[chosen][:, _INNER] + start[:, None, None]  # (u, 9, 9)
+    seen = seen[..., None] + torch.arange(labels) * plane
+    return Patterns(row, padded[seen].flatten(2), inside)

@@ -1,0 +1,208 @@
+"""The label-sparse ALIAS generator is the dense one, on any map; and does far less."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+from golden_files import compare, golden, inputs
+from PIL import Image
+
+from fuw.engine.networks import network
+from fuw.export.alias_flops import executed_flops
+from fuw.export.nets.alias import ALIASGenerator, ALIASResBlock
+from fuw.export.nets.alias_sparse import SparseALIAS, SparseResBlock, sparse_module
+from fuw.export.nets.patterns import find_patterns, label_codes
+from fuw.export.to_onnx import export_onnx
+
+LIMIT = 1e-4
+H, W = 256, 128
+
+
+def one_hot(labels: np.ndarray, classes: int = 7) -> torch.Tensor:
+    return torch.from_numpy(inputs.one_hot(labels, classes))
+
+
+def person(height: int, width: int, shift: int = 0) -> np.ndarray:
+    """A made-up parse of 7 groups: head, hair, torso, arms, legs; (1, height, width) ids."""
+    y, x = np.mgrid[:height, :width] / (height / 1024)
+    x = x - 384 - shift
+    ids = np.zeros((height, width), np.int64)
+
+    def ellipse(label: int, cx: float, cy: float, rx: float, ry: float, tilt: float = 0.0) -> None:
+        u = (x - cx) * np.cos(tilt) + (y - cy) * np.sin(tilt)
+        v = (y - cy) * np.cos(tilt) - (x - cx) * np.sin(tilt)
+        ids[(u / rx) ** 2 + (v / ry) ** 2 < 1] = label
+
+    ellipse(3, 0, 170, 105, 150)
+    ellipse(1, 0, 190, 70, 95)
+    ellipse(1, 0, 850, 170, 260)
+    ellipse(2, 0, 520, 190, 250)
+    ellipse(4, -210, 560, 45, 220, 0.25)
+    ellipse(5, 210, 560, 45, 220, -0.25)
+    return ids[None]
+
+
+def split(seg: torch.Tensor, misalign: torch.Tensor) -> torch.Tensor:
+    """seg_div, as the pipeline makes it."""
+    div = torch.cat((seg, misalign), 1)
+    div[:, 2:3] -= misalign
+    return div
+
+
+def label_maps() -> dict[str, torch.Tensor]:
+    """Maps (b, 7, H, W) that a window search could get wrong."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:H, :W]
+    dot = np.full((1, H, W), 3)
+    dot[0, 101, 67] = 5
+    corner = np.full((1, H, W), 1)
+    corner[0, 0, 0] = corner[0, -1, -1] = 6
+    noise = rng.random((1, 7, H, W), np.float32)
+    half = one_hot(person(H, W)).clone()
+    half[:, :, 60:70, 40:50] = 0.5  # a window constant at a fractional value
+    return {
+        "person": one_hot(person(H, W)),
+        "random": one_hot(rng.integers(0, 7, (1, H, W))),
+        "checkerboard": one_hot((rows + columns)[None] % 2),
+        "stripes": one_hot((rows[None] // 3) % 7),
+        "one label": one_hot(np.full((1, H, W), 4)),
+        "one pixel": one_hot(dot),
+        "corners": one_hot(corner),
+        "fractional": torch.from_numpy(noise / noise.sum(1, keepdims=True)),
+        "fractional patch": half,
+        "all zero": torch.zeros(1, 7, H, W),
+        "two people": one_hot(np.concatenate((person(H, W), person(H, W, 80)))),
+    }
+
+
+@pytest.fixture(scope="module")
+def alias() -> ALIASGenerator:
+    torch.manual_seed(0)
+    net = ALIASGenerator(0.125, least=8).eval()
+    with torch.no_grad():  # biases that matter, since the sparse form leaves some out
+        for parameter in net.parameters():
+            if parameter.ndim == 1:
+                parameter.normal_(0, 0.2)
+    return net
+
+
+@pytest.fixture(autouse=True)
+def inference() -> object:
+    with torch.no_grad():
+        yield
+
+
+def both(alias: ALIASGenerator, seg: torch.Tensor, misalign: torch.Tensor) -> float:
+    x = torch.from_numpy(inputs.image("sparse/x", (len(seg), 9, H, W), 0))
+    case = (x, seg, split(seg, misalign), misalign)
+    return compare.rel_l2(sparse_module(copy.deepcopy(alias))(*case).numpy(), alias(*case).numpy())
+
+
+@pytest.mark.parametrize("name", label_maps())
+def test_equal_to_dense(alias: ALIASGenerator, name: str) -> None:
+    seg = label_maps()[name]
+    soft = torch.from_numpy(inputs.blob("sparse/mis", len(seg), H, W, 0)) * seg[:, 2:3]
+    assert both(alias, seg, soft) < LIMIT
+
+
+@pytest.mark.parametrize("mask", ["zero", "ones", "residue", "mixed"])
+def test_equal_to_dense_for_masks(alias: ALIASGenerator, mask: str) -> None:
+    seg = label_maps()["two people"]
+    misalign = {
+        "zero": torch.zeros(2, 1, H, W), "ones": torch.ones(2, 1, H, W),
+        "residue": 6e-8 * seg[:, 2:3],  # what bilinear sampling leaves inside the garment
+        "mixed": torch.from_numpy(inputs.blob("sparse/mis", 2, H, W, 1)) * seg[:, 2:3],
+    }[mask]
+    if mask == "mixed":
+        misalign[1:] = 0
+    assert both(alias, seg, misalign) < LIMIT
+
+
+def test_residues_of_the_warp_do_not_make_windows() -> None:
+    seg = label_maps()["person"]
+    div = split(seg, 6e-8 * seg[:, 2:3])
+    clean = split(seg, torch.zeros(1, 1, H, W))
+    assert len(find_patterns(div, label_codes(div)).windows) == len(
+        find_patterns(clean, label_codes(clean)).windows)
+
+
+@pytest.mark.parametrize("dense_levels", [1, 5, 8])
+def test_any_split_between_dense_and_sparse_levels(alias: ALIASGenerator, dense_levels: int
+                                                   ) -> None:
+    seg = label_maps()["person"]
+    misalign = torch.zeros(1, 1, H, W)
+    x = torch.from_numpy(inputs.image("sparse/x", (1, 9, H, W), 0))
+    case = (x, seg, split(seg, misalign), misalign)
+    sparse = SparseALIAS(copy.deepcopy(alias), dense_levels).eval()
+    assert compare.rel_l2(sparse(*case).numpy(), alias(*case).numpy()) < LIMIT
+    with pytest.raises(ValueError, match="dense_levels is 0"):
+        SparseALIAS(copy.deepcopy(alias), 0)
+
+
+def test_equal_to_dense_at_full_width_of_a_block() -> None:
+    torch.manual_seed(1)
+    block = ALIASResBlock(144, 64, 7, 128, use_mask_norm=False).eval()
+    seg = one_hot(person(128, 96))
+    y, features = torch.randn(1, 128, 64, 48), torch.randn(1, 16, 128, 96)
+    x = torch.cat((torch.nn.functional.interpolate(y, scale_factor=2), features), 1)
+    got = SparseResBlock(block)(y, features, find_patterns(seg, label_codes(seg)), None)
+    assert compare.rel_l2(got.numpy(), block(x, seg).numpy()) < 1e-5
+
+
+def test_windows_are_those_of_a_plain_count() -> None:
+    labels = person(96, 64)
+    seg = one_hot(labels)
+    framed = np.pad(labels[0], 2, constant_values=7)
+    windows = np.lib.stride_tricks.sliding_window_view(framed, (5, 5)).reshape(-1, 25)
+    distinct = np.unique(windows, axis=0)
+    mixed = int((distinct != distinct[:, 12:13]).any(1).sum())
+    patterns = find_patterns(seg, label_codes(seg))
+    assert mixed <= len(patterns.windows) <= 1.2 * mixed + 8  # collisions of the hash cost rows
+    same_row = patterns.row.flatten().numpy()
+    for row in np.unique(same_row):  # pixels with the same row have the same window
+        assert len(np.unique(windows[same_row == row], axis=0)) == 1
+
+
+def test_more_labels_than_32_bits_hold_are_refused() -> None:
+    seg = torch.zeros(1, 9, 16, 16)
+    with pytest.raises(ValueError, match="9 channels"):
+        find_patterns(seg, label_codes(seg))
+
+
+def test_executed_flops_on_a_person() -> None:
+    seg = one_hot(person(1024, 768))
+    misalign = torch.from_numpy(inputs.blob("sparse/mis", 1, 1024, 768, 0)) * seg[:, 2:3]
+    count = executed_flops(seg, split(seg, misalign))
+    assert count.dense == pytest.approx(1637e9, rel=1e-3)  # ../shared/design/alias_sparse.md
+    assert count.modulation / count.dense == pytest.approx(0.82, abs=0.005)
+    assert count.share < 0.30
+    assert executed_flops(seg, split(seg, misalign), 0.125, least=8).share < 0.30
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("case", ["00891_00__01430_00", "08909_00__02783_00"])
+def test_executed_flops_on_real_parse_maps(case: str) -> None:
+    folder = golden(f"pipeline/{case}")
+    ids = np.asarray(Image.open(folder / "real-parse-7.png")).astype(np.int64)
+    seg = one_hot(ids[None])
+    grey = np.asarray(Image.open(folder / "real-misalign.png"), np.float32) / 255
+    misalign = torch.from_numpy(grey)[None, None] * seg[:, 2:3]
+    assert executed_flops(seg, split(seg, misalign)).share <= 0.30
+
+
+def test_the_exported_graph_takes_any_map(alias: ALIASGenerator, tmp_path: Path) -> None:
+    spec = network("alias")
+    path = export_onnx(spec, sparse_module(copy.deepcopy(alias)), tmp_path / "sparse.onnx",
+                       variant="starter", size=(H, W))
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    x = torch.from_numpy(inputs.image("sparse/x", (1, 9, H, W), 0))
+    for name in ("person", "one label", "random"):  # 1,000 windows and all of them in one graph
+        seg = label_maps()[name]
+        misalign = torch.from_numpy(inputs.blob("sparse/mis", 1, H, W, 0)) * seg[:, 2:3]
+        case = (x, seg, split(seg, misalign), misalign)
+        (got,) = session.run(None, {t.name: v.numpy() for t, v in zip(spec.inputs, case,
+                                                                        strict=True)})
+        assert compare.rel_l2(got, alias(*case).numpy()) < LIMIT, name
