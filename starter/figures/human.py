@@ -98,6 +98,15 @@ def _load(material: Material) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _dense(i: Array, d: Array, n: int) -> tuple[Array | None, Array]:
+    """A target that moves nearly all vertices as (n, 3) offsets, which add ten times faster."""
+    if len(i) < 0.7 * n:
+        return i, d
+    out = np.zeros((n, 3), np.float32)
+    out[i] = d
+    return None, out
+
+
 def _means(groups: list[list[int]], n: int) -> sp.csr_matrix:
     """The matrix (groups, n) that takes vertices to the mean of each group."""
     rows = np.repeat(np.arange(len(groups)), [len(g) for g in groups])
@@ -121,7 +130,7 @@ class Human:
         self.v: Array = d["v"]
         self.quads: Array = d["f"]
         self.groups: Array = d["g"]
-        self.targets: dict[str, tuple[Array, Array]] = d["targets"]
+        self.targets = {k: _dense(*t, len(self.v)) for k, t in d["targets"].items()}
         self.order: list[str] = d["order"]
         self.parent: list[int] = d["parent"]
         self.heads: list[list[int]] = d["head"]
@@ -158,7 +167,10 @@ class Human:
         def add(name: str, w: float) -> None:
             if abs(w) > 1e-4 and name in self.targets:
                 i, d = self.targets[name]
-                v[i] += np.float32(w) * d
+                if i is None:
+                    np.add(v, np.float32(w) * d, out=v)
+                else:
+                    v[i] += np.float32(w) * d
 
         total = sum(race)
         shares = [

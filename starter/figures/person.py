@@ -26,6 +26,7 @@ from fuw.starter.figures.wear import TEXTURE_PX, ClothPaint, Stand
 
 PANTS, SKIRT_LABEL = 9, 12
 BOTTOMS = {"jeans": 4, "trousers": 3, "leggings": 1, "shorts": 1.4, "skirt": 2.2}
+HAND_BIAS = {"pocket": 0.7, "hip": 0.0, "up": 0.0}  # dm; others lie in front of what they touch
 FACES = ("head-", "mouth-", "nose-", "chin-", "forehead-", "l-eye-", "l-cheek-", "l-ear-", "neck-")
 TOO_FAR = ("trans", "angle-", "jaw-drop", "pointed", "rotat")
 
@@ -200,7 +201,7 @@ def project(camera: Camera, p: Array, width: int) -> F32:
 def _hand_bias(studio: Studio, arms: tuple[str, str]) -> F32:
     """Depth bias (n,): hands in front of cloth that they touch, or hidden in the pockets."""
     soft = studio.body.part_soft
-    left, right = (np.float32(0.7 if arm == "pocket" else -0.45) for arm in arms)
+    left, right = (np.float32(HAND_BIAS.get(arm, -0.45)) for arm in arms)
     return soft[:, 4] * left + soft[:, 3] * right  # DensePose parts: 4 left hand, 3 right
 
 

@@ -162,9 +162,8 @@ def camera_look(image: F32, seed: int, strength: float = 1.0, concern: str = "ca
     rng = stream(seed, concern)
     image = cv2.GaussianBlur(image, (0, 0), (rng.uniform(0.2, 0.75)) * strength + 0.05)
     gain = 1 + rng.normal(size=3) * 0.02 * strength
-    image = np.clip(image, 0, 1) ** np.float32(
-        np.exp(rng.normal() * 0.08 * strength)
-    ) * gain.astype(np.float32)
+    gamma = float(np.exp(rng.normal() * 0.08 * strength))
+    image = cv2.pow(np.clip(image, 0, 1), gamma) * gain.astype(np.float32)
     amount = np.float32((0.001 + 0.008 * rng.random() ** 3) * strength)
     h, w = image.shape[:2]
     grain = rng.standard_normal((h, w, 1), np.float32)
