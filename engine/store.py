@@ -241,6 +241,11 @@ def stores(cache: Path) -> list[Store]:
     return [Store(folder) for folder in sorted(cache.iterdir()) if folder.is_dir()]
 
 
+def prune(cache: Path, unused_days: float | None = None) -> list[Path]:
+    """`Store.prune` for the stores of all runtimes below the cache folder."""
+    return [path for store in stores(cache) for path in store.prune(unused_days)]
+
+
 class _Untrusted(Exception):
     """A folder that others can write."""
 
@@ -373,7 +378,8 @@ def _sweep_locks(root: Path) -> None:
         if _NAME.fullmatch(path.stem) and lock.try_acquire():
             lock.release()
     for path in root.glob(".*.lock.*"):
-        if time.time() - path.stat().st_mtime > 60:
+        ours = _NAME.fullmatch(path.name[1:].rpartition(".lock.")[0])
+        if ours and time.time() - path.stat().st_mtime > 60:
             path.unlink(missing_ok=True)
 
 

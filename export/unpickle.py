@@ -10,7 +10,7 @@ import mmap
 import pickle
 import pickletools
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,11 @@ from fuw.engine import arrays
 from fuw.export.checkpoint_errors import Unreadable
 
 MAX_DEPTH = 4  # nesting of dicts that is searched for arrays
+_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
+_LENGTHS = {
+    pickle.BINUNICODE: 4, pickle.BINBYTES: 4, pickle.BINSTRING: 4,
+    pickle.BINUNICODE8: 8, pickle.BINBYTES8: 8, pickle.BYTEARRAY8: 8,
+}  # fmt: skip
 _KINDS = "fiub"  # float, signed, unsigned, bool: what weights are made of
 
 
@@ -59,7 +64,7 @@ def _scan(data: mmap.mmap) -> None:
     """Walk the opcodes once without running them: is the end there, are memo slots sane?"""
     count = 0
     try:
-        for opcode, argument, _ in pickletools.genops(data):  # type: ignore[arg-type]
+        for opcode, argument in _opcodes(data):
             count += 1
             if opcode.name in ("PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4"):
                 raise Forbidden(opcode.name)
@@ -71,6 +76,29 @@ def _scan(data: mmap.mmap) -> None:
                 raise Unreadable("is a damaged pickle (a memo slot out of all proportion)")
     except ValueError as error:
         raise Unreadable(f"is cut short or damaged: the pickle does not end ({error})") from error
+
+
+def _opcodes(data: mmap.mmap) -> Iterator[tuple[pickletools.OpcodeInfo, Any]]:
+    """Every opcode with its argument, but None for bytes and texts: those are skipped unread.
+
+    `pickletools.genops` would decode them, which takes as long as loading: half a minute for
+    DensePose's arrays in a protocol 2 pickle.
+    """
+    while True:
+        code = data.read(1)
+        opcode = _OPCODES.get(code.decode("latin1"))
+        if opcode is None:
+            raise ValueError(f"no opcode at byte {data.tell()}")
+        if code in _LENGTHS:
+            length = int.from_bytes(data.read(_LENGTHS[code]), "little")
+            if length > len(data) - data.tell():
+                raise ValueError(f"an argument of {length:,} bytes at byte {data.tell():,}")
+            data.seek(length, 1)
+            yield opcode, None
+        else:
+            yield opcode, opcode.arg.reader(data) if opcode.arg else None
+        if code == pickle.STOP:
+            return
 
 
 def _plain(value: Any, depth: int) -> Any:

@@ -18,7 +18,7 @@ from fuw.engine.devices import Device
 from fuw.engine.inspect import Info, render
 from fuw.engine.networks import NETWORKS, network
 from fuw.engine.probe import Opened, Runtime
-from fuw.engine.store import Key, Store
+from fuw.engine.store import Key, Store, prune
 from fuw.engine.weights import Entry, write_manifest
 
 KEY = Key("alias", "5f" * 8, "c7" * 32, "fp32", "1024x768", 1, "openvino", "2026.4")
@@ -283,5 +283,5 @@ def test_engines_and_the_cache(here: Callable[..., Info], tmp_path: Path) -> Non
     info = here()
     assert info.cache_bytes > 3 << 20 and "1024x768 b1, openvino 2026.4, cpu" in render(info)
     assert any("killed" in p for p in problems(info)) and info.ready
-    store.prune()
-    assert problems(here()) == []
+    assert prune(tmp_path / "cache") == [broken] and problems(here()) == []
+    assert len(prune(tmp_path / "cache", unused_days=0)) == 1 and here().engines == ()

@@ -137,7 +137,7 @@ def test_random_flips_never_fail_otherwise(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     whole = pickle.dumps({"model": {k: ARRAYS[k] for k in ("float", "half")}}, 2)
     path = tmp_path / "flipped.pkl"
-    for _ in range(300):
+    for _ in range(1500):
         data = bytearray(whole)
         for position in rng.integers(0, len(data), 2):
             data[position] = rng.integers(0, 256)
