@@ -100,7 +100,8 @@ def colour_difference(a: U8, b: U8, where: npt.NDArray[np.bool_]) -> float:
 
 def _lab(pixels: U8) -> F64:
     scaled = (pixels.astype(np.float32) / 255)[None]
-    return cv2.cvtColor(scaled, cv2.COLOR_RGB2Lab)[0].astype(np.float64)
+    lab: F64 = cv2.cvtColor(scaled, cv2.COLOR_RGB2Lab)[0].astype(np.float64)
+    return lab
 
 
 def ciede2000(a: F64, b: F64) -> F64:

@@ -11,6 +11,7 @@ fits on figures go through the whole chain.
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -81,11 +82,11 @@ def street_table(labels: dict[str, Any]) -> U8:
 
 
 def parse(fitter: Fitter, photo: U8) -> U8:
-    """The parser's own answer on a photo as it is, in groups, u8 (H, W)."""
+    """The parser's own answer on a photo as it is, label ids u8 (H, W)."""
     nets, ops = fitter.nets, fitter.ops
     size = nets.fit("schp")["size"]
     (logits,) = nets["schp"](ops.schp_input(photo, size))
-    labels: U8 = ops.schp_labels(logits, *photo.shape[:2], size)
+    labels: U8 = ops.schp_labels(logits, photo.shape[0], photo.shape[1], size)
     return labels
 
 
@@ -169,8 +170,8 @@ class _Figures:
 
 def figures(fitter: Fitter, folder: Path, report: Report, most: int) -> None:
     """In-domain figures: parse, pose, mask; fits paired (b on b) and unpaired (b on a)."""
-    from fuw.starter.figures import sample_io  # a source checkout has it, an installation not
-
+    # A source checkout has the figures' reader, an installation does not.
+    sample_io = importlib.import_module("fuw.starter.figures.sample_io")
     sums = _Figures()
     seeds = sample_io.seeds(folder)[:most]
     for seed in seeds:
