@@ -19,6 +19,10 @@ def test_misalignment_is_fractional_and_never_negative() -> None:
     kept = upper.copy()
     np.testing.assert_array_equal(compose.misalignment(upper, warped).ravel(), [0.75, 0, 0, 1])
     np.testing.assert_array_equal(upper, kept)
+    seg7 = np.full((1, 7, 2, 2), 9, np.float32)
+    seg7[:, 2:3] = upper
+    np.testing.assert_array_equal(compose.misalignment(seg7, warped),
+                                  compose.misalignment(upper, warped))
 
 
 def test_divided_labels_still_sum_to_one() -> None:

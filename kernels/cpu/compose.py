@@ -11,8 +11,11 @@ UPPER_GROUP = 2  # of the 7 groups
 def misalignment(upper: F32, warped_mask: F32) -> F32:
     """What the label map gives to the garment and the warped garment does not cover.
 
-    Both f32 (n, 1, H, W) in 0..1; max(upper - warped_mask, 0), fractional along edges (equation 5).
+    upper f32 (n, 1, H, W) in 0..1, or the whole seg7 (n, 7, H, W); warped_mask f32 (n, 1, H, W).
+    max(upper - warped_mask, 0), fractional along edges (equation 5).
     """
+    if upper.shape[1] > 1:
+        upper = upper[:, UPPER_GROUP : UPPER_GROUP + 1]
     left = upper - warped_mask
     np.maximum(left, np.float32(0), out=left)
     return left

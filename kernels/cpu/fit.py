@@ -14,6 +14,8 @@ from fuw.engine.arrays import F32, I32, U8
 SCHP_MEAN_BGR = np.array([0.406, 0.456, 0.485], np.float32)
 SCHP_STD_BGR = np.array([0.225, 0.224, 0.229], np.float32)
 
+SIGNED = np.arange(256, dtype=np.float32) / np.float32(255) * np.float32(2) - np.float32(1)
+
 
 def schp_affine(height: int, width: int, size: int = 473, inverse: bool = False,
                 ) -> npt.NDArray[np.float64]:
@@ -74,8 +76,7 @@ def schp_input(image: U8, size: int = 473) -> F32:
 def signed(image: U8) -> F32:
     """Colours u8 (H, W, 3) 0..255 -> f32 (1, 3, H, W) -1..1: x / 255 * 2 - 1."""
     out = np.empty((1, 3, *image.shape[:2]), np.float32)
-    for c in range(3):
-        np.divide(image[:, :, c], np.float32(255), out=out[0, c])
-    out -= np.float32(0.5)  # doubled afterwards: the same float as x * 2 - 1
-    out *= np.float32(2)
+    # cv2 takes planes apart and looks bytes up several times faster than NumPy does.
+    for c, plane in enumerate(cv2.split(image)):
+        cv2.LUT(plane, SIGNED, dst=out[0, c])
     return out

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fuw.engine.arrays import F32, I64, U8, Bool
+from fuw.kernels.cpu.fit import signed
 from fuw.kernels.cpu.taps import argmax_labels, linear_taps
 
 BLUR_SIZE, BLUR_SIGMA = 15, 3.0
@@ -43,11 +44,11 @@ def _shrink(size: int, source: int) -> tuple[I64, I64, F32]:
 
 
 def _taps(height: int, width: int, h: int, w: int) -> list[tuple[I64, I64, F32]]:
-    """The four neighbours of every small pixel: rows (h, 1), columns (1, w), weights (h, w)."""
+    """The four neighbours of every small pixel: rows (h), columns (w), weights (h, w)."""
     top, bottom, fy = _shrink(h, height)
     left, right, fx = _shrink(w, width)
     rows, columns = ((top, 1 - fy), (bottom, fy)), ((left, 1 - fx), (right, fx))
-    return [(y[:, None], x[None], wy[:, None] * wx[None]) for y, wy in rows for x, wx in columns]
+    return [(y, x, wy[:, None] * wx) for y, wy in rows for x, wx in columns]
 
 
 def seg_input(mask: U8 | Bool, cloth: U8, parse13: U8, skeleton: U8, noise: F32,
@@ -64,19 +65,19 @@ def seg_input(mask: U8 | Bool, cloth: U8, parse13: U8, skeleton: U8, noise: F32,
     at = np.arange(h)[:, None], np.arange(w)[None]
     ones = garment(mask)
     for rows, columns, weight in _taps(parse13.shape[0], parse13.shape[1], h, w):
-        inside = ones[rows, columns] * weight
+        inside = _pick(ones, rows, columns) * weight
         x[0] += inside
-        x[1:4] += _signed(cloth[rows, columns]) * inside
         # One label per pixel and tap: no index occurs twice, so a plain += adds them all.
-        x[4 + parse13[rows, columns], at[0], at[1]] += weight
-        x[17:20] += _signed(skeleton[rows, columns]) * weight
+        x[4 + _pick(parse13, rows, columns), at[0], at[1]] += weight
+        x[1:4] += signed(_pick(cloth, rows, columns))[0] * inside
+        x[17:20] += signed(_pick(skeleton, rows, columns))[0] * weight
     x[20] = noise[0, 0]
     return x[None]
 
 
-def _signed(pixels: U8) -> F32:
-    """(h, w, 3) u8 -> (3, h, w) f32 in -1..1."""
-    return pixels.transpose(2, 0, 1) * np.float32(2 / 255) - np.float32(1)
+def _pick(image: U8, rows: I64, columns: I64) -> U8:
+    """image[rows][:, columns]; whole rows first, which is a plain copy."""
+    return image.take(rows, 0).take(columns, 1)
 
 
 def gaussian(size: int = BLUR_SIZE, sigma: float = BLUR_SIGMA) -> npt.NDArray[np.float64]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fuw.engine.arrays import F32, U8
 
-TILE_ROWS, TILE_COLUMNS = 64, 128
+TILE_ROWS, TILE_COLUMNS = 128, 96
 
 
 def linear_taps(size: int, source: int, align_corners: bool = False) -> F32:

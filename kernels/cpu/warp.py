@@ -4,6 +4,7 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -163,24 +164,37 @@ def warp_garment(cloth: U8, mask: U8 | Bool, theta: F32, height: int, width: int
 def _sample(pixels: npt.NDArray[np.uint32], grid: F32, out: F32) -> None:
     """Sample four bytes at once; `out` (4, rows, W) gets them as f32, unscaled."""
     height, width = pixels.shape
-    flat = pixels.reshape(-1)
     left, fx = _position(grid[:, :, 0], width)
     top, fy = _position(grid[:, :, 1], height)
     right = np.minimum(left + 1, width - 1)
     bottom = np.minimum(top + 1, height - 1) * width
-    top = top * width
-    total: F32 | None = None
-    for row, wy in ((top, 1 - fy), (bottom, fy)):
-        for column, wx in ((left, 1 - fx), (right, fx)):
-            tap = flat[row + column].view(np.uint8).reshape(*grid.shape[:2], 4)
-            value = tap.transpose(2, 0, 1) * (wy * wx)
-            total = value if total is None else np.add(total, value, out=total)
-    out[:] = total
+    top *= width
+    above, below = (_between(_planes(pixels, row + left), _planes(pixels, row + right), fx)
+                    for row in (top, bottom))
+    out[:] = _between(above, below, fy)
 
 
-def _position(coordinate: F32, size: int) -> tuple[npt.NDArray[np.int32], F32]:
+def _between(low: F32, high: F32, part: F32) -> F32:
+    """low + (high - low) * part, in the memory of both."""
+    high -= low
+    high *= part
+    low += high
+    return low
+
+
+def _planes(pixels: npt.NDArray[np.uint32], index: npt.NDArray[np.intp]) -> F32:
+    """The four bytes of the pixels at flat `index` (rows, W) as f32 (4, rows, W)."""
+    tap = pixels.reshape(-1).take(index, mode="clip").view(np.uint8)
+    planes = np.empty((4, *index.shape), np.float32)
+    for plane, values in zip(planes, cv2.split(tap.reshape(*index.shape, 4)), strict=True):
+        plane[:] = values
+    return planes
+
+
+def _position(coordinate: F32, size: int) -> tuple[npt.NDArray[np.intp], F32]:
     """-1..1 -> the lower neighbour's index and the part beyond it, clamped to the picture."""
     at = ((coordinate + np.float32(1)) * np.float32(size) - np.float32(1)) * np.float32(0.5)
     np.clip(at, 0, size - 1, out=at)
     low = at.astype(np.int32)
-    return low, at - low
+    at -= low
+    return low.astype(np.intp), at
