@@ -96,7 +96,8 @@ def _opcodes(data: mmap.mmap) -> Iterator[tuple[pickletools.OpcodeInfo, Any]]:
             data.seek(length, 1)
             yield opcode, None
         else:
-            yield opcode, opcode.arg.reader(data) if opcode.arg else None
+            reader: Any = opcode.arg.reader if opcode.arg else None
+            yield opcode, reader(data) if reader else None
         if code == pickle.STOP:
             return
 

@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from golden_files import golden
 from safetensors.torch import save_file
 
+from fuw import cli
 from fuw.cli import guarded
 from fuw.engine.errors import CheckpointError, UnknownNetwork
 from fuw.engine.networks import NETWORKS, network
@@ -351,6 +352,22 @@ def test_every_kind_of_broken_file(tmp_path: Path, small: State, kind: str) -> N
     line = refused(file)
     assert re.search(words, line), line
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("kind", ["empty", "HTML page", "Git-LFS pointer", "code in a pickle"])
+def test_fuw_export_says_it_and_fails(tmp_path: Path, small: State, kind: str) -> None:
+    make, words = KINDS[kind]
+    (tmp_path / "u2netp.pth").write_bytes(make(small, tmp_path / "made.tmp"))
+    result = CliRunner().invoke(cli.export, [
+        "--weights", str(tmp_path), "--networks", "u2netp", "-q"])  # fmt: skip
+    assert result.exit_code != 0 and re.search(words, result.output), result.output
+    assert "Traceback" not in result.output and not (tmp_path / "ran").exists()
+    assert not list((tmp_path / "onnx").glob("*.onnx"))
+
+
+def test_fuw_export_without_the_checkpoint(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli.export, ["--weights", str(tmp_path), "--networks", "gmm"])
+    assert result.exit_code != 0 and "no gmm_final.pth in" in result.output
 
 
 def test_missing_folder_and_unreadable(tmp_path: Path) -> None:

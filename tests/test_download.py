@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from fuw import cli
 from fuw.engine.errors import DownloadError
 from fuw.engine.networks import NETWORKS, network
 from fuw.engine.spec import NetSpec
@@ -408,6 +410,51 @@ def test_google_drive_failures(
     assert "pip install 'fuw[export]'" in detail(run(spec, tmp_path))
     drive(monkeypatch, RuntimeError("quota"))
     assert good(run(spec_of(site, "gdrive:abc", "file"), tmp_path), site, tmp_path)
+
+
+# ---- the command line ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(site: Site, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`fuw-export --download` for a U2NetP that comes from our server."""
+    monkeypatch.setitem(NETWORKS, "u2netp", spec_of(site, "file"))
+
+    def invoke(folder: Path, *options: str, answer: str = "") -> Any:
+        return CliRunner().invoke(cli.export, [
+            "--download", "--weights", str(folder), "--networks", "u2netp", *options],
+            input=answer)  # fmt: skip
+
+    return invoke
+
+
+def test_the_command_asks_for_the_licence(
+    command: Callable[..., Any], site: Site, tmp_path: Path
+) -> None:
+    refused = command(tmp_path, answer="n\n")
+    assert refused.exit_code == DownloadError.exit_code and site.asked == []
+    assert "Licence: Apache-2.0" in refused.output
+    accepted = command(tmp_path, answer="y\n")
+    assert accepted.exit_code == 0, accepted.output
+    assert (tmp_path / "u2netp.pth").read_bytes() == site.weights
+
+
+def test_the_command_with_accepted_licences(
+    command: Callable[..., Any], site: Site, tmp_path: Path
+) -> None:
+    done = command(tmp_path, "--accept-licences")
+    assert done.exit_code == 0 and "downloaded" in done.output
+    again = command(tmp_path, "--accept-licences")
+    assert again.exit_code == 0 and "there" in again.output and len(site.asked) == 1
+
+
+def test_the_command_fails_with_a_sentence(
+    command: Callable[..., Any], site: Site, tmp_path: Path
+) -> None:
+    site.answers["/file"] = Handler.quota
+    failed = command(tmp_path, "--accept-licences")
+    assert failed.exit_code == DownloadError.exit_code and "quota" in failed.output
+    assert "Traceback" not in failed.output and list(tmp_path.iterdir()) == []
 
 
 # ---- the table -------------------------------------------------------------------------------
