@@ -1,0 +1,72 @@
+"""The command lines: help, wrong use, exit codes, results on stdout, logs on stderr."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import fuw
+from fuw import cli
+
+EXAMPLES = Path(fuw.__file__).parent / "examples"
+PERSON, GARMENT = str(EXAMPLES / "person_1.jpg"), str(EXAMPLES / "garment_1.jpg")
+COMMANDS = {"run": cli.run, "prepare": cli.prepare, "export": cli.export, "bench": cli.bench,
+            "info": cli.info}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_examples_and_exit_codes(name: str) -> None:
+    done = CliRunner().invoke(COMMANDS[name], ["--help"])
+    assert done.exit_code == 0 and "Exit codes: 0 done" in done.output
+
+
+def test_help_loads_neither_numpy_nor_torch() -> None:
+    code = ("import sys\nfrom fuw.cli import run\n"
+            "try:\n    run(['--help'])\nexcept SystemExit: pass\n"
+            "assert not {'numpy', 'torch', 'cv2', 'onnxruntime', 'openvino'} & set(sys.modules)")
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True, cwd="/")
+
+
+@pytest.mark.parametrize(("arguments", "code", "words"), [
+    ([], 2, "give a person photo and a garment photo"),
+    ([PERSON], 2, "give a person photo and a garment photo"),
+    (["--pairs", "p.txt"], 2, "--pairs needs --data"),
+    ([PERSON, GARMENT, "--size", "big"], 2, "HEIGHTxWIDTH"),
+    ([PERSON, GARMENT, "-o", "out.gif"], 10, "out.gif"),
+    (["nobody.jpg", GARMENT, "-o", "x.jpg"], 3, "nobody.jpg"),
+    ([PERSON, GARMENT, "--device", "cuda:7"], 6, "cuda:7"),
+    ([PERSON, GARMENT, "--weights", "nowhere"], 5, "nowhere"),
+])
+def test_wrong_use_is_one_sentence_and_an_exit_code(
+        arguments: list[str], code: int, words: str, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli.run, arguments)
+    assert (done.exit_code, words in done.output) == (code, True), done.output
+    assert "Traceback" not in done.output and not list(tmp_path.iterdir())
+
+
+def test_a_run_writes_picture_sheet_parts_and_report(tmp_path: Path) -> None:
+    out, report = tmp_path / "out.jpg", tmp_path / "report.json"
+    done = CliRunner().invoke(cli.run, [
+        PERSON, GARMENT, "-o", str(out), "--sheet", str(tmp_path / "sheet.png"),
+        "--parts", str(tmp_path / "parts"), "--json", str(report), "--precision", "fp32"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"{out}\n"
+    assert "starter" in done.stderr and "alias" in done.stderr
+    assert Image.open(out).size == (768, 1024)
+    told = json.loads(report.read_text())
+    assert set(told["ms"]) == {"person", "garment", "fit"} and told["weights"]["alias"] == "starter"
+    names = {p.name for p in (tmp_path / "parts").iterdir()}
+    assert {"parse.png", "openpose.json", "warped-cloth.png", "densepose-iuv.png"} <= names
+
+
+def test_info_says_ready_and_what_to_do() -> None:
+    done = CliRunner().invoke(cli.info, ["--json"])
+    told = json.loads(done.output)
+    assert done.exit_code == 0 and told["ready"]
+    assert all(p["fix"] for p in told["problems"])

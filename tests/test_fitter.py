@@ -1,0 +1,156 @@
+"""The starter weights on the example pictures: deterministic, shared, picklable, memory flat."""
+
+import pickle
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fuw
+from fuw.engine.errors import BackendError, CheckpointError, FuwError, InputError, NoPersonError
+from fuw.engine.fitter import Fitter
+
+EXAMPLES = Path(fuw.__file__).parent / "examples"
+PERSON, GARMENT = EXAMPLES / "person_1.jpg", EXAMPLES / "garment_1.jpg"
+
+
+@pytest.fixture(scope="module")
+def fitter() -> Fitter:
+    return Fitter.open(precision="fp32", threads=2)
+
+
+@pytest.fixture(scope="module")
+def person(fitter: Fitter) -> fuw.Person:
+    return fitter.person(PERSON)
+
+
+@pytest.fixture(scope="module")
+def garment(fitter: Fitter) -> fuw.Garment:
+    return fitter.garment(GARMENT)
+
+
+def test_every_network_has_its_part(fitter: Fitter, person: fuw.Person,
+                                    garment: fuw.Garment) -> None:
+    fit = fitter.fit(person, garment)
+    assert fit.image.shape == (1024, 768, 3) and fit.image.dtype == np.uint8
+    assert set(fit.origins.values()) == {"starter"} and len(fit.origins) == 8
+    assert list(fit.timings) == ["seg", "warp", "misalign", "alias", "picture"]
+    assert {"pose", "hands", "densepose", "parse", "agnostic"} <= set(person.timings)
+    assert person.iuv is not None and (person.iuv[..., 0] > 0).mean() > 0.05
+    assert (garment.mask == 255).mean() > 0.05
+
+
+def test_the_garment_is_where_the_upper_body_was(fitter: Fitter, person: fuw.Person,
+                                                 garment: fuw.Garment) -> None:
+    """The picture takes on the garment's colour there, and keeps the rest of the photo."""
+    fit = fitter.fit(person, garment)
+    worn = (fit.parts.seg == 2) & (fit.parts.warped_mask > 200)
+    assert worn.mean() > 0.05
+    want = np.median(garment.image[garment.mask == 255], 0)
+    was = np.median(person.image[worn], 0)
+    got = np.median(fit.image[worn], 0)
+    assert np.abs(got - want).mean() < 0.5 * np.abs(was - want).mean()
+    ground = (person.parse == 0) & (fit.parts.seg == 0)
+    assert np.abs(fit.image[ground].astype(int) - person.image[ground].astype(int)).mean() < 40
+
+
+def test_same_seed_same_bytes_alone_and_from_two_threads(fitter: Fitter, person: fuw.Person,
+                                                         garment: fuw.Garment) -> None:
+    alone = fitter.fit(person, garment, seed=3).image.tobytes()
+    pictures: list[bytes] = []
+
+    def work() -> None:
+        for _ in range(2):
+            pictures.append(fitter.fit(person, garment, seed=3).image.tobytes())
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert set(pictures) == {alone} and len(pictures) == 4
+
+
+def test_the_seed_matters(fitter: Fitter, person: fuw.Person, garment: fuw.Garment) -> None:
+    a, b = (fitter.fit(person, garment, seed=s).image for s in (0, 1))
+    assert not np.array_equal(a, b)
+
+
+def test_person_and_garment_survive_pickling(fitter: Fitter, person: fuw.Person,
+                                             garment: fuw.Garment) -> None:
+    again = [pickle.loads(pickle.dumps(x)) for x in (person, garment)]
+    want, got = fitter.fit(person, garment), fitter.fit(*again)
+    assert np.array_equal(want.image, got.image)
+
+
+def test_a_closed_fitter_opens_again(person: fuw.Person, garment: fuw.Garment) -> None:
+    with Fitter.open(precision="fp32", threads=2) as fitter:
+        first = fitter.fit(person, garment).image
+    assert np.array_equal(fitter.fit(person, garment).image, first)
+    fitter.close()
+
+
+def test_both_cpu_backends_give_the_same_picture(fitter: Fitter, person: fuw.Person,
+                                                 garment: fuw.Garment) -> None:
+    want = fitter.fit(person, garment).image.astype(int)
+    with Fitter.open(backend="ort-cpu", threads=2) as other:
+        got = other.fit(person, garment).image.astype(int)
+    assert (np.abs(want - got).max(-1) > 2).mean() < 1e-3
+
+
+def test_a_given_mask_and_key_points_replace_the_networks(fitter: Fitter,
+                                                          person: fuw.Person) -> None:
+    given = fuw.Given(body=person.body, hands=person.hands, parse=person.parse)
+    again = fitter.person(PERSON, given, framed=True)
+    assert "pose" not in again.timings and again.iuv is None
+    assert np.array_equal(again.agnostic, person.agnostic)
+    mask = np.zeros((1024, 768), np.uint8)
+    mask[200:800, 200:600] = 255
+    cut = fitter.garment(GARMENT, mask, framed=True)
+    assert np.array_equal(cut.mask, mask) and "mask" not in cut.timings
+
+
+def test_nobody_in_the_picture_is_said(fitter: Fitter) -> None:
+    with pytest.raises(NoPersonError, match="nobody was found"):
+        fitter.person(np.full((900, 700, 3), 220, np.uint8))
+
+
+def test_what_cannot_be_opened_is_said(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no folder"):
+        Fitter.open(weights=str(tmp_path / "nowhere"))
+    with pytest.raises(CheckpointError, match="fuw-export"):
+        Fitter.open(weights=str(tmp_path))
+    with pytest.raises(BackendError, match="cuda:0"):
+        Fitter.open(device="cuda:0")
+    with pytest.raises(FuwError, match="there are u2net"):
+        Fitter.open(mask_net="u3net")
+    with pytest.raises(TypeError, match="no option wieghts"):
+        Fitter.open(wieghts="starter")
+
+
+def test_a_network_that_is_missing_is_named_when_it_is_needed(fitter: Fitter) -> None:
+    with pytest.raises(CheckpointError, match="tracer_b7.*--fill starter"):
+        fitter.nets["tracer_b7"]
+
+
+def test_a_photo_that_is_none_is_said(fitter: Fitter, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"\xff\xd8\xff not a photo")
+    with pytest.raises(InputError, match="photo.jpg"):
+        fitter.person(path)
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_many_fits(fitter: Fitter, person: fuw.Person,
+                                       garment: fuw.Garment) -> None:
+    def resident() -> int:
+        fields = Path("/proc/self/statm").read_text().split()
+        return int(fields[1]) * 4096
+
+    for _ in range(5):
+        fitter.fit(person, garment)
+    before = resident()
+    for _ in range(30):
+        fitter.fit(person, garment)
+    assert resident() - before < 30 << 20
