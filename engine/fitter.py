@@ -178,7 +178,7 @@ class Fitter:
             frame = person_frame(photo.pixels, given.body, self.options.size)
             return frame, 1, given.framed(frame)
         people = pipeline.find_people(self.nets, self.ops, whole.apply(photo.pixels), clock)
-        judgement.require_person(people, photo.name)
+        people = judgement.usable_people(people, photo.name)
         frame = person_frame(photo.pixels, whole.to_original(people[0]), self.options.size)
         known = given.framed(frame)
         if frame == whole:  # the key points are those of the picture already

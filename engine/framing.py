@@ -134,17 +134,19 @@ def _spine(body: F32) -> tuple[float, float, float] | None:
     if not seen[_NECK]:
         return None
     neck = body[_NECK, :2].astype(float)
-    if seen[_HIP]:
-        hip = body[_HIP, :2].astype(float)
-        torso = float(np.hypot(*(hip - neck)))
-        return (float(neck[1]), torso, float(neck[0] + hip[0]) / 2) if torso > 4 else None
     guesses = [0.0]
     if seen[list(_SHOULDERS)].all():
         right, left = body[list(_SHOULDERS), :2].astype(float)
         guesses.append(TORSO_PER_SHOULDERS * float(np.hypot(*(right - left))))
     if seen[_NOSE]:
         guesses.append(TORSO_PER_NECK * float(np.hypot(*(body[_NOSE, :2] - neck))))
-    return (float(neck[1]), max(guesses), float(neck[0])) if max(guesses) > 4 else None
+    torso, x = max(guesses), float(neck[0])
+    if seen[_HIP]:
+        hip = body[_HIP, :2].astype(float)
+        # Hips found too high (a belt, a short jacket) would cut far too close.
+        torso = max(float(np.hypot(*(hip - neck))), 0.75 * torso)
+        x = float(neck[0] + hip[0]) / 2
+    return (float(neck[1]), torso, x) if torso > 4 else None
 
 
 def _framed_already(photo: U8, spine: tuple[float, float, float], size: tuple[int, int]) -> bool:

@@ -35,6 +35,7 @@ TORN_UPPER = 0.75  # its largest piece; VITON-HD 0.97..1
 TORN_TORSO = 0.1  # ground inside the shoulders' and hips' quadrilateral; VITON-HD 0
 ARM_REACH = 0.02  # of the height: how far a joint may lie from arm or sleeve; VITON-HD 0
 PARSE_AGREES = 0.2  # share of DensePose's body that the parse calls ground
+COMPARABLE = 0.4  # of the largest person's height (key points)
 SMALL_PERSON = 2.0  # picture pixels per photo pixel
 GARMENT_FOUND, GARMENT_CUT = 0.03, 0.02  # share of the picture; share of its border
 GARMENT_ASPECT = (0.45, 2.0)  # height / width; measured 0.48..1.70
@@ -52,13 +53,20 @@ class Warning_:
     sentence: str
 
 
-def require_person(people: F32, name: str = "the photo") -> None:
-    """Raise NoPersonError if `people` f32 (n, 25, 3) holds nobody with a neck and a shoulder."""
+def usable_people(people: F32, name: str = "the photo") -> F32:
+    """Those of `people` f32 (n, 25, 3) who could be dressed, in the same order.
+
+    Usable is who has a neck and a shoulder and at least COMPARABLE of the largest one's height:
+    passers-by far behind and ghosts of the pose network do not count. NoPersonError if nobody is.
+    """
     usable = [p for p in people if p[_NECK, 2] > 0
               and max(p[_R_SHOULDER, 2], p[_L_SHOULDER, 2]) > 0]
     if not usable:
         raise NoPersonError(f"{name}: nobody was found in it; give a photo of one standing person, "
                             "seen from the front, head to thigh")
+    heights = [float(np.ptp(p[p[:, 2] > 0, 1])) for p in usable]
+    return np.array([p for p, height in zip(usable, heights, strict=True)
+                     if height >= COMPARABLE * max(heights)], np.float32)
 
 
 def require_garment(mask: U8, name: str = "the garment photo") -> None:

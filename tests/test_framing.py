@@ -178,6 +178,13 @@ def test_without_hips_shoulders_and_nose_set_the_height():
     assert abs(neck[1] / 1024 - 0.336) < 0.02 and abs(neck[0] / 768 - 0.5) < 0.05
 
 
+def test_hips_found_too_high_do_not_cut_too_close():
+    photo = np.zeros((2400, 4000, 3), np.uint8)
+    person = placed(1000, 300, 1.0)
+    person[[8, 9, 12], 1] -= 230
+    assert person_frame(photo, person).scale < 1.45
+
+
 def test_spread_arms_widen_the_frame_by_a_third_at_most():
     photo = np.zeros((3000, 4000, 3), np.uint8)
     person = placed(1500, 900, 1.0)

@@ -46,12 +46,20 @@ def test_viton_hd_people_raise_nothing(name):
 
 def test_nobody_is_an_error(body):
     with pytest.raises(NoPersonError, match="nobody was found"):
-        j.require_person(np.zeros((0, 25, 3), np.float32), "a.jpg")
+        j.usable_people(np.zeros((0, 25, 3), np.float32), "a.jpg")
     legs_only = np.zeros((1, 25, 3), np.float32)
     legs_only[0, 9:15] = 1
     with pytest.raises(NoPersonError):
-        j.require_person(legs_only)
-    j.require_person(body[None])
+        j.usable_people(legs_only)
+
+
+def test_passers_by_and_ghosts_are_not_counted(body):
+    legs, far, near = np.zeros((25, 3), np.float32), body.copy(), body.copy()
+    legs[9:15] = 1
+    far[:, :2] *= 0.2
+    near[:, :2] *= 0.6
+    kept = j.usable_people(np.stack([legs, body, far, near]))
+    assert np.array_equal(kept, np.stack([body, near]))
 
 
 def test_what_decoding_overlooked_is_told():
