@@ -9,81 +9,39 @@ from __future__ import annotations
 
 import atexit
 import errno
-import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 
 from fuw.engine.errors import StoreError
 from fuw.engine.locks import Lock
+from fuw.engine.store_record import (
+    NAME,
+    Entry,
+    Key,
+    differences,
+    engine_path,
+    entry_of,
+    problem_of,
+    record_path,
+    sha256,
+    superseded,
+)
 from fuw.engine.trust import distrust
+
+__all__ = ["Entry", "Key", "Store", "prune", "stores"]
 
 log = logging.getLogger(__name__)
 
 Build = Callable[[Path], None]
-_NAME = re.compile(r".+\.[0-9a-f]{20}")  # of `Key.name`: nothing else in the folder is touched
 UNUSABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
             errno.ENOTDIR, errno.EEXIST)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Key:
-    """What an engine was built from; a difference in any field makes it another engine.
-
-    Attributes:
-        spec: `NetSpec.hash(variant)`.
-        checkpoint: SHA-256 of the weights' file.
-        size: of the picture, "1024x768".
-        runtime: "tensorrt", "tensorrt_rtx", "openvino", "onnxruntime", ...
-        driver, gpu, arch: of the device, "" on a CPU; `arch` is "sm_90" or the CPU's features.
-        options: what else the builder was told, for example "level=3".
-    """
-
-    network: str
-    spec: str
-    checkpoint: str
-    precision: str
-    size: str
-    batch: int
-    runtime: str
-    runtime_version: str
-    driver: str = ""
-    gpu: str = ""
-    arch: str = ""
-    options: str = ""
-
-    @property
-    def name(self) -> str:
-        """File name without suffix: readable parts, then a digest of all fields."""
-        text = json.dumps(asdict(self), sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:20]
-        words = f"{self.network}-{self.size}-b{self.batch}.{self.precision}.{self.runtime}"
-        return "".join(c if c.isalnum() or c in "._-" else "_" for c in words) + f".{digest}"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One engine in the store, or what is left of one.
-
-    Attributes:
-        key: None where the JSON is missing or torn.
-        problem: why it is not trusted, "" where it is.
-        built, used: seconds since 1970.
-    """
-
-    path: Path
-    key: Key | None
-    bytes: int
-    built: float
-    used: float
-    problem: str = ""
 
 
 class Store:
@@ -102,12 +60,12 @@ class Store:
     def get(self, key: Key) -> Path | None:
         """The engine of exactly this key, or None; never one that others could have written."""
         for root in self._roots():
-            path = _engine(root, key)
-            problem = _problem(root, path, key)
+            path = engine_path(root, key)
+            problem = problem_of(root, path, key)
             if not problem:
-                _touch(_record(path))
+                _touch(record_path(path))
                 return path
-            if _record(path).exists():
+            if record_path(path).exists():
                 log.warning("%s is not loaded: %s", path, problem)
         return None
 
@@ -141,29 +99,29 @@ class Store:
     def discard(self, key: Key) -> None:
         """Forget the engine of `key`: the runtime would not load it."""
         for root in self._roots():
-            _record(_engine(root, key)).unlink(missing_ok=True)
-            _engine(root, key).unlink(missing_ok=True)
+            record_path(engine_path(root, key)).unlink(missing_ok=True)
+            engine_path(root, key).unlink(missing_ok=True)
 
     def explain(self, key: Key) -> str | None:
         """Why `get(key)` gives nothing, field by field; None where it gives the engine."""
-        if any(not _problem(root, _engine(root, key), key) for root in self._roots()):
+        if any(not problem_of(root, engine_path(root, key), key) for root in self._roots()):
             return None
-        path = _engine(self.root, key)
-        if _record(path).exists():
-            return _problem(self.root, path, key)
+        path = engine_path(self.root, key)
+        if record_path(path).exists():
+            return problem_of(self.root, path, key)
         others = [e.key for e in self.entries() if e.key and e.key.network == key.network]
         if not others:
             return f"no engine of {key.network} was built here yet"
-        nearest = min(others, key=lambda other: len(_differences(other, key)))
-        return "; ".join(_differences(nearest, key))
+        nearest = min(others, key=lambda other: len(differences(other, key)))
+        return "; ".join(differences(nearest, key))
 
     def entries(self) -> list[Entry]:
         """Everything in the folder that is or was meant to be an engine."""
         if not self.root.is_dir():
             return []
         ours = {path.with_suffix(".engine") for path in self.root.iterdir()
-                if path.suffix in (".engine", ".json") and _NAME.fullmatch(path.stem)}  # fmt: skip
-        return [_entry(self.root, path) for path in sorted(ours)]
+                if path.suffix in (".engine", ".json") and NAME.fullmatch(path.stem)}  # fmt: skip
+        return [entry_of(self.root, path) for path in sorted(ours)]
 
     def prune(self, unused_days: float | None = None) -> list[Path]:
         """Remove leftovers, what is not trusted, and engines that a newer one has replaced.
@@ -182,8 +140,8 @@ class Store:
         entries = self.entries()
         for entry in entries:
             old = unused_days is not None and now - entry.used >= unused_days * 86400
-            if old or entry.problem or _superseded(entry, entries):
-                _record(entry.path).unlink(missing_ok=True)
+            if old or entry.problem or superseded(entry, entries):
+                record_path(entry.path).unlink(missing_ok=True)
                 entry.path.unlink(missing_ok=True)
                 gone.append(entry.path)
         return gone
@@ -192,13 +150,13 @@ class Store:
         return [self.root] + ([self._fallback] if self._fallback else [])
 
     def _locked_build(self, root: Path, key: Key, build: Build) -> Path:
-        path = _engine(root, key)
+        path = engine_path(root, key)
         lock = Lock(path.with_suffix(".lock"))
         there = self._waiting_for(lock, root, path, key)
         if there:
             return path
         try:
-            if _problem(root, path, key):  # else it was built while we waited
+            if problem_of(root, path, key):  # else it was built while we waited
                 _build(path, key, build)
         finally:
             lock.release()
@@ -213,7 +171,7 @@ class Store:
         if holder:
             log.warning("waiting for process %d on %s, which builds %s",
                         holder.pid, holder.host, path.name)  # fmt: skip
-        return not lock.wait(lambda: not _problem(root, path, key), self._wait_seconds)
+        return not lock.wait(lambda: not problem_of(root, path, key), self._wait_seconds)
 
     def _elsewhere(self, key: Key, build: Build, reason: str) -> Path:
         if not self._may_fall_back:
@@ -250,14 +208,6 @@ class _Untrusted(Exception):
     """A folder that others can write."""
 
 
-def _engine(root: Path, key: Key) -> Path:
-    return root / f"{key.name}.engine"
-
-
-def _record(path: Path) -> Path:
-    return path.with_suffix(".json")
-
-
 def _prepare(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     reason = distrust(root)
@@ -278,84 +228,15 @@ def _build(path: Path, key: Key, build: Build) -> None:
         stat = made.stat()
         record = beside / "record"
         facts = {"key": asdict(key), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns,
-                 "sha256": _sha256(made), "built": time.time()}  # fmt: skip
+                 "sha256": sha256(made), "built": time.time()}  # fmt: skip
         record.write_text(json.dumps(facts, indent=1))
         _sync(record)
-        _record(path).unlink(missing_ok=True)
+        record_path(path).unlink(missing_ok=True)
         os.replace(made, path)
-        os.replace(record, _record(path))
+        os.replace(record, record_path(path))
         _sync(path.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-def _problem(root: Path, path: Path, key: Key | None) -> str:
-    """Why the engine at `path` is not what `key` asks for, or may not be loaded; "" if it may."""
-    record = _record(path)
-    if not record.exists() or not path.exists():
-        return "not built, or its builder was killed"
-    for place in (root, path, record):
-        reason = distrust(place)
-        if reason:
-            return reason
-    facts = _facts(record)
-    if facts is None:
-        return "its record is torn"
-    there = _key(facts)
-    if there is None or _record(path).stem != there.name:
-        return "its record belongs to another engine"
-    if key is not None and there != key:
-        return "; ".join(_differences(there, key))
-    stat = path.stat()
-    if stat.st_size != facts.get("bytes"):
-        return f"it has {stat.st_size:,} bytes where {facts.get('bytes'):,} were built"
-    # the hash of every engine at every start would cost a second; the times are compared instead
-    if stat.st_mtime_ns != facts.get("mtime_ns") and _sha256(path) != facts.get("sha256"):
-        return "its bytes have changed since it was built"
-    return ""
-
-
-def _entry(root: Path, path: Path) -> Entry:
-    facts = _facts(_record(path)) or {}
-    built, size = facts.get("built"), path.stat().st_size if path.exists() else 0
-    used = _record(path).stat().st_mtime if _record(path).exists() else 0.0
-    when = float(built) if isinstance(built, int | float) else used
-    return Entry(path, _key(facts), size, when, used, _problem(root, path, None))
-
-
-def _facts(record: Path) -> dict[str, object] | None:
-    try:
-        facts = json.loads(record.read_text())
-    except (OSError, ValueError):
-        return None
-    return facts if isinstance(facts, dict) and isinstance(facts.get("bytes"), int) else None
-
-
-def _key(facts: dict[str, object]) -> Key | None:
-    values = facts.get("key")
-    if not isinstance(values, dict) or set(values) != {f.name for f in fields(Key)}:
-        return None  # another version of this program
-    return Key(**values)
-
-
-def _differences(was: Key, wanted: Key) -> list[str]:
-    """What separates two keys, in words; hashes are shortened."""
-    then, now = asdict(was), asdict(wanted)
-    return [
-        f"{name.replace('_', ' ')} was {str(then[name])[:16] or 'none'}, "
-        f"is {str(now[name])[:16] or 'none'}"
-        for name in then if then[name] != now[name]
-    ]  # fmt: skip
-
-
-def _superseded(entry: Entry, entries: list[Entry]) -> bool:
-    """Whether a newer engine of the same network, weights, size and device is there."""
-    stays = ("network", "checkpoint", "precision", "size", "batch", "runtime", "gpu", "options")
-    return entry.key is not None and any(
-        other.key is not None and other.built > entry.built and not other.problem
-        and all(getattr(other.key, name) == getattr(entry.key, name) for name in stays)
-        for other in entries
-    )  # fmt: skip
 
 
 def _sweep(root: Path, stem: str = "") -> list[Path]:
@@ -363,7 +244,7 @@ def _sweep(root: Path, stem: str = "") -> list[Path]:
     gone = []
     for beside in root.glob(".*.*"):
         owner = beside.name[1:].rpartition(".")[0]
-        if not _NAME.fullmatch(owner) or not beside.is_dir() or (stem and owner != stem):
+        if not NAME.fullmatch(owner) or not beside.is_dir() or (stem and owner != stem):
             continue
         if stem or Lock(root / f"{owner}.lock").holder() is None:
             shutil.rmtree(beside, ignore_errors=True)
@@ -375,10 +256,10 @@ def _sweep_locks(root: Path) -> None:
     """Remove lock files of dead owners, and what one killed in the middle of locking left."""
     for path in root.glob("*.lock"):
         lock = Lock(path)
-        if _NAME.fullmatch(path.stem) and lock.try_acquire():
+        if NAME.fullmatch(path.stem) and lock.try_acquire():
             lock.release()
     for path in root.glob(".*.lock.*"):
-        ours = _NAME.fullmatch(path.name[1:].rpartition(".lock.")[0])
+        ours = NAME.fullmatch(path.name[1:].rpartition(".lock.")[0])
         if ours and time.time() - path.stat().st_mtime > 60:
             path.unlink(missing_ok=True)
 
@@ -396,11 +277,6 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _words(error: OSError) -> str:

@@ -12,10 +12,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from fuw import cli
 from fuw.engine import devices, inspect, probe
 from fuw.engine.devices import Device
-from fuw.engine.inspect import Info, render
+from fuw.engine.info import Info
+from fuw.engine.inspect import render
 from fuw.engine.networks import NETWORKS, network
 from fuw.engine.probe import Opened, Runtime
 from fuw.engine.store import Key, Store, prune
@@ -285,3 +288,18 @@ def test_engines_and_the_cache(here: Callable[..., Info], tmp_path: Path) -> Non
     assert any("killed" in p for p in problems(info)) and info.ready
     assert prune(tmp_path / "cache") == [broken] and problems(here()) == []
     assert len(prune(tmp_path / "cache", unused_days=0)) == 1 and here().engines == ()
+
+
+def test_the_command(here: Callable[..., Info], tmp_path: Path) -> None:
+    options = ["--weights", str(tmp_path / "onnx"), "--cache", str(tmp_path / "cache")]
+    done = CliRunner().invoke(cli.info, options)
+    assert done.exit_code == 0 and "No problems found." in done.output
+    shown = json.loads(CliRunner().invoke(cli.info, [*options, "--json"]).stdout)
+    assert shown["ready"] and shown["runtimes"][0]["works"]
+    store = Store(tmp_path / "cache" / "openvino")
+    store.put(KEY, lambda p: (p.write_bytes(b"x"), None)[1]).chmod(0o666)
+    assert "can be written by every user" in CliRunner().invoke(cli.info, options).output
+    pruned = CliRunner().invoke(cli.info, [*options, "--prune"])
+    assert "removed" in pruned.stderr and store.entries() == []
+    (tmp_path / "onnx" / "gmm.fp32.onnx").unlink()
+    assert CliRunner().invoke(cli.info, options).exit_code == 1

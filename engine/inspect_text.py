@@ -1,0 +1,82 @@
+"""`fuw-info` as text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from fuw.engine.devices import Device
+from fuw.engine.info import Info, Weights
+from fuw.engine.probe import Runtime
+from fuw.engine.store import Entry
+
+
+def render(info: Info) -> str:
+    """The same as text, problems last, each with its mend."""
+    return "\n".join([
+        f"fuw {info.version}, Python {info.python}, {info.system}",
+        "", "Devices", *map(_device_line, info.devices),
+        "", "Backends", *(line for runtime in info.runtimes for line in _runtime_lines(runtime)),
+        "", f"Weights ({info.weights_folder})", *_or_none(map(_weights_line, info.weights)),
+        *_section(f"Checkpoints ({info.checkpoints_folder})", [
+            f"  {c.network:<14} {c.file}: {c.origin}" for c in info.checkpoints]),
+        "", f"Engine cache ({info.cache}, {_size(info.cache_bytes)})",
+        *_or_none(map(_engine_line, info.engines)),
+        "", "Packages", "  " + ", ".join(f"{k} {v or 'missing'}" for k, v in info.tools.items()),
+        "", *_problem_lines(info),
+    ])  # fmt: skip
+
+
+def _device_line(device: Device) -> str:
+    cores = f", {device.cores} cores" if device.cores else ""
+    driver = f", driver {device.driver}" if device.driver else ""
+    return f"  {device.name:<8} {device.model}{cores}, {_size(device.memory)}{driver} " \
+           f"[{device.arch}]"  # fmt: skip
+
+
+def _runtime_lines(runtime: Runtime) -> Iterator[str]:
+    if not runtime.version:
+        yield f"  {runtime.name:<14} not installed ({runtime.install})"
+        return
+    yield f"  {runtime.name:<14} {runtime.version}"
+    for one in runtime.opened:
+        yield f"    {one.name:<28} {'opens' if not one.problem else 'no: ' + one.problem}"
+
+
+def _weights_line(weights: Weights) -> str:
+    state = f"  BROKEN: it {weights.problem}" if weights.problem else ""
+    return f"  {weights.network:<14} {weights.precision:<5} {_size(weights.bytes):>9}  " \
+           f"{weights.variant}, from {weights.origin}{state}"  # fmt: skip
+
+
+def _engine_line(entry: Entry) -> str:
+    if entry.key is None or entry.problem:
+        return f"  {entry.path.name}: not trusted, {entry.problem}"
+    days = (time.time() - entry.used) / 86400
+    key = entry.key
+    device = key.gpu or "cpu"
+    return f"  {key.network:<14} {key.precision:<5} {_size(entry.bytes):>9}  {key.size} " \
+           f"b{key.batch}, {key.runtime} {key.runtime_version}, {device}, " \
+           f"used {days:.0f} days ago"  # fmt: skip
+
+
+def _problem_lines(info: Info) -> list[str]:
+    if not info.problems:
+        return ["No problems found."]
+    lines = ["Problems"]
+    for problem in sorted(info.problems, key=lambda p: not p.stops):
+        lines += [f"  {'!' if problem.stops else '-'} {problem.what}", f"      {problem.fix}"]
+    return lines
+
+
+def _or_none(lines: Iterator[str] | Any) -> list[str]:
+    return list(lines) or ["  none"]
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    return ["", title, *lines] if lines else []
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
