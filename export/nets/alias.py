@@ -9,6 +9,7 @@ from fuw.export.nets.width import scaled
 
 SLOPE = 0.2  # LeakyReLU everywhere but after conv_shared
 EPS = 1e-5
+CLIP = 0.98  # of what is carried: atanh(1) is infinite
 
 
 def instance_norm(x: torch.Tensor) -> torch.Tensor:
@@ -127,16 +128,22 @@ class ALIASGenerator(nn.Module):
             7 its "more".
         least: channels that no level and no input feature goes below, for narrow networks: the
             largest level must carry two colours side by side to choose between them.
+        carry: the last convolution also sees the inputs x, through atanh so that tanh gives them
+            back unchanged. Every norm takes a picture's mean and contrast away, and a generator
+            of the official width learns to restore them from its deep levels; a narrow one with
+            few steps of training cannot.
         noise_seed: None leaves out the random maps that the official code adds before every norm,
             in eval mode too; an integer draws them from this seed, the same at every call.
     """
 
     def __init__(self, width: float = 1.0, *, input_nc: int = 9, semantic_nc: int = 7,
-                 levels: int = 8, least: int = 0, noise_seed: int | None = None) -> None:
+                 levels: int = 8, least: int = 0, carry: bool = False,
+                 noise_seed: int | None = None) -> None:
         super().__init__()
         if not 4 <= levels <= 9:
             raise ValueError(f"levels is {levels}, expected 4..9")
         self.levels = levels
+        self.carry = carry
         self.noise_seed = noise_seed
         feature, hidden = max(least, scaled(16, width)), scaled(128, width)
         outputs = [scaled(1024, width)] * 3
@@ -152,7 +159,7 @@ class ALIASGenerator(nn.Module):
             self.add_module(name, ALIASResBlock(inputs, channels, semantic_nc + masked, hidden,
                                                 use_mask_norm=masked))
             inputs = channels + feature
-        self.conv_img = nn.Conv2d(outputs[-1], 3, 3, padding=1)
+        self.conv_img = nn.Conv2d(outputs[-1] + carry * input_nc, 3, 3, padding=1)
 
     def blocks(self) -> list[ALIASResBlock]:
         """The residual blocks, smallest size first."""
@@ -190,4 +197,12 @@ class ALIASGenerator(nn.Module):
                 y = block(y, seg_div, misalign, noise)
             else:
                 y = block(y, seg, None, noise)
-        return torch.tanh(self.conv_img(F.leaky_relu(y, SLOPE)))
+        return self.picture(y, x)
+
+    def picture(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """The last features y (b, c, H, W) and the inputs x -> the picture (b, 3, H, W)."""
+        y = F.leaky_relu(y, SLOPE)
+        if self.carry:
+            y = torch.cat((y, torch.atanh(x[..., : y.shape[2], : y.shape[3]].clamp(-CLIP, CLIP))),
+                          1)
+        return torch.tanh(self.conv_img(y))

@@ -149,7 +149,7 @@ class SparseALIAS(nn.Module):
         convs = [alias.get_submodule(f"conv_{i}") for i in range(alias.levels)]
         # The first level's shortcut passes its features on as they are; all others are normalised.
         self.features = nn.ModuleList(_plain(conv, bias=i == 0) for i, conv in enumerate(convs))
-        self.conv_img = alias.conv_img
+        self.conv_img, self.carry = alias.conv_img, alias.carry
 
     def forward(self, x: torch.Tensor, seg: torch.Tensor, seg_div: torch.Tensor,
                 misalign: torch.Tensor) -> torch.Tensor:
@@ -170,7 +170,10 @@ class SparseALIAS(nn.Module):
             mask = F.interpolate(misalign, size=size, mode="nearest") if masked else None
             patterns = find_patterns(labels, label_codes(labels))
             y = sparse(y, features[level], patterns, mask)
-        return torch.tanh(self.conv_img(F.leaky_relu(y, SLOPE)))
+        return self.picture(y, x)
+
+    # The same step of the same parameters, whichever form came before it.
+    picture = ALIASGenerator.picture
 
 
 def sparse_module(alias: ALIASGenerator) -> nn.Module:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from fuw.engine.arrays import U8
 from fuw.export.nets import build
+from fuw.export.nets.alias import ALIASGenerator
 from fuw.export.nets.tps import tps_grid, warp
 from fuw.kernels.cpu import gmm_input, group7, group13
 from fuw.starter.training import gmm
@@ -30,7 +31,7 @@ from fuw.starter.training.loop import Batch
 from fuw.starter.training.losses import feature_matching, hinge_discriminator, hinge_generator
 
 WIDTH, LEAST = 0.125, 8
-FULL_LEVELS, FULL_HEIGHT = 8, 512  # each halving of the height takes a level away
+FULL_LEVELS, FULL_HEIGHT = 8, 512  # each halving of the height takes a level away; 1024 is the run
 L1, PERCEPT, GAN, MATCHING = 5.0, 1.0, 0.1, 1.0
 
 
@@ -50,6 +51,7 @@ class Painting:
         size: height of the pictures: 128, 256 or 512.
         weights: folder with the checkpoints of the networks before this one.
         gan: whether the adversarial part is on.
+        perceive: whether the perceptual part is on; without it a step takes two thirds.
     """
 
     figures: Figures
@@ -58,6 +60,7 @@ class Painting:
     size: int = 512
     cache: Path = Path("/tmp/fuw-skeletons")
     gan: bool = False
+    perceive: bool = True
     batch: int = 4
     peak_lr: float = 2e-3
     layout: torch.memory_format = torch.contiguous_format
@@ -69,11 +72,12 @@ class Painting:
 
     @property
     def name(self) -> str:
-        return "alias" if self.size == FULL_HEIGHT else f"alias_{self.size}"
+        return "alias" if self.size >= FULL_HEIGHT else f"alias_{self.size}"
 
     def build(self) -> nn.Module:
-        levels = FULL_LEVELS - (FULL_HEIGHT // self.size).bit_length() + 1
-        net = build("alias", WIDTH, least=LEAST, levels=levels)
+        levels = FULL_LEVELS - max(1, FULL_HEIGHT // self.size).bit_length() + 1
+        net = build("alias", WIDTH, least=LEAST, levels=levels, carry=True)
+        pass_inputs_on(net)
         before = self.weights / f"alias_{self.size // 2}.pt"
         if before.exists():
             grow(net, torch.load(before, map_location="cpu", weights_only=True)["ema"])
@@ -91,10 +95,12 @@ class Painting:
         truth = _float(batch["truth"])
         painted = net(x, seg, seg_div, misalign).float()
         plain = F.l1_loss(painted, truth)
-        see = self._frozen("perception", device)
-        percept = feature_matching(see(truth), see(painted))
-        loss = L1 * plain + PERCEPT * percept
-        parts = {"l1": float(plain.detach()), "percept": float(percept.detach())}
+        loss, parts = L1 * plain, {"l1": float(plain.detach())}
+        if self.perceive:
+            see = self._frozen("perception", device)
+            percept = feature_matching(see(truth), see(painted))
+            loss = loss + PERCEPT * percept
+            parts["percept"] = float(percept.detach())
         if self.gan:
             adversarial, match, critic = self._judge(painted, truth, seg)
             loss = loss + GAN * adversarial + MATCHING * match
@@ -170,13 +176,24 @@ class Painting:
 def _at(f: Fitting, size: tuple[int, int]) -> Sample:
     """Pictures and maps at another size, as planes of bytes."""
     across = size[::-1]
+    smoothly = cv2.INTER_AREA if size[0] < f.truth.shape[0] else cv2.INTER_LINEAR
     labels = group7(group13(f.truth_parse))
-    pictures = {k: _planes(cv2.resize(getattr(f, k), across, interpolation=cv2.INTER_AREA)
+    pictures = {k: _planes(cv2.resize(getattr(f, k), across, interpolation=smoothly)
                            .astype(np.uint8))
                 for k in ("agnostic", "skeleton", "garment", "truth")}
-    mask = cv2.resize(f.mask, across, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    mask = cv2.resize(f.mask, across, interpolation=smoothly).astype(np.uint8)
     return {**pictures, "mask": mask[None],
             "labels": cv2.resize(labels, across, interpolation=cv2.INTER_NEAREST)}
+
+
+def pass_inputs_on(net: nn.Module) -> None:
+    """Let the last convolution begin as agnostic person + warped garment, each where it is."""
+    assert isinstance(net, ALIASGenerator)
+    with torch.no_grad():
+        carried = net.conv_img.weight[:, -9:]  # agnostic 3, pose 3, warped garment 3
+        carried.zero_()
+        for colour in range(3):
+            carried[colour, colour, 1, 1] = carried[colour, 6 + colour, 1, 1] = 1.0
 
 
 def grow(net: nn.Module, state: dict[str, Tensor]) -> None:

@@ -43,13 +43,14 @@ def task_class(network: str) -> type[Any]:
 @click.option("--lr", default=1.0, show_default=True, help="factor on the peak learning rate")
 @click.option("--decay", default=0.6, show_default=True, help="share of time in which it falls")
 @click.option("--gan", is_flag=True, help="alias: with the adversarial part")
+@click.option("--plain", is_flag=True, help="alias: without the perceptual part")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--workers", default=1, show_default=True, help="processes that make samples")
 @click.option("--threads", default=2, show_default=True)
 def main(network: str, figures: Path, photos: Path, out: Path, minutes: float, steps: int,
-         size: int, batch: int, lr: float, decay: float, gan: bool, seed: int, device: str,
-         workers: int, threads: int) -> None:
+         size: int, batch: int, lr: float, decay: float, gan: bool, plain: bool, seed: int,
+         device: str, workers: int, threads: int) -> None:
     """Train NETWORK; a checkpoint in OUT is continued."""
     options: dict[str, Any] = {k: v for k, v in {"size": size, "batch": batch}.items() if v}
     kind = task_class(network)
@@ -57,6 +58,7 @@ def main(network: str, figures: Path, photos: Path, out: Path, minutes: float, s
     options |= {"weights": out} if "weights" in known else {}
     options |= {"cache": out / "skeletons"} if "cache" in known else {}
     options |= {"gan": True} if gan else {}
+    options |= {"perceive": False} if plain else {}
     task = kind(Figures(figures), Photos(photos), **options)
     plan = Plan(out=out, minutes=minutes, steps=steps, seed=seed, device=device, workers=workers,
                 threads=threads, lr=lr, decay=decay)
