@@ -1,4 +1,4 @@
-"""The pose kernels against their twins without a GPU: built by g++ through kernels/shim."""
+"""The pose kernels against their twins: built by g++ through kernels/shim, and on a GPU."""
 
 import os
 import re
@@ -12,15 +12,16 @@ from kernel_cases import SIZES, Run
 from kernel_cases_pose import POSE_CASES
 from shim_device import KERNELS, SANITIZERS, ShimDevice, build
 
-from fuw.kernels.gpu_pose import GpuPose
+from fuw.kernels.launch import CudaDevice
+from fuw.kernels.steps import Steps
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on this machine")
+no_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on this machine")
 FILES = ("pose.cu", "skeleton.cu", "iuv.cu")
 LAUNCHED: set[str] = set()
 
 
 def check(case, device, real, size, n):
-    for pair in case(Run(GpuPose(device, real), *size, n)):
+    for pair in case(Run(Steps(device, real), *size, n)):
         pair.check(real)
 
 
@@ -29,6 +30,7 @@ def library(tmp_path_factory):
     return build(tmp_path_factory.mktemp("shim"))
 
 
+@no_compiler
 @pytest.mark.parametrize("size, n", [(SIZES[0], 1), (SIZES[1], 3)])
 @pytest.mark.parametrize("real", ["f32", "f16"])
 @pytest.mark.parametrize("case", POSE_CASES, ids=lambda c: c.__name__)
@@ -55,6 +57,7 @@ def test_the_table_leaves_no_kernel_out():
     assert len(entries()) == 11 and entries() == LAUNCHED
 
 
+@no_compiler
 def test_no_step_outside_an_array(tmp_path):
     """The whole table once more in a process of its own, under ASan and UBSan."""
     library = build(tmp_path, *SANITIZERS)
@@ -73,3 +76,15 @@ def test_no_step_outside_an_array(tmp_path):
     done = subprocess.run([sys.executable, "-P", "-c", code], env=environment, capture_output=True,
                           text=True)
     assert done.returncode == 0 and done.stdout.startswith("clean"), done.stderr[-3000:]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("size, n", [(SIZES[1], 1), (SIZES[2], 3), ((1024, 768), 1)])
+@pytest.mark.parametrize("real", ["f32", "f16"])
+def test_kernel_equals_twin_on_a_gpu(real, size, n):
+    device = CudaDevice("cuda")
+    try:
+        for case in POSE_CASES:
+            check(case, device, real, size, n)
+    finally:
+        device.close()
