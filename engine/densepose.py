@@ -6,16 +6,6 @@ from fuw.engine.arrays import F32, U8
 from fuw.kernels.cpu.body25 import ARMS
 
 TORSO_BACK, TORSO_FRONT = 1, 2
-# RGB of label 0..24: the Parula map of detectron2's `dp_segm` picture; data sets for try-on hold
-# it on black ("image-densepose").
-PALETTE = np.array([
-    (0, 0, 0), (37, 60, 163), (20, 80, 194), (4, 97, 223), (8, 110, 221), (14, 122, 216),
-    (20, 132, 212), (15, 144, 208), (11, 156, 203), (6, 166, 198), (22, 173, 185), (38, 179, 172),
-    (55, 185, 159), (86, 187, 144), (114, 189, 130), (145, 191, 116), (170, 189, 105),
-    (192, 188, 96), (216, 186, 86), (228, 192, 74), (240, 199, 60), (252, 206, 46), (251, 220, 36),
-    (250, 235, 25), (249, 251, 14),
-], np.uint8)  # fmt: skip
-
 SEEN = 0.05
 _MARGIN = 0.06  # of the box's longer side: clothes and limbs around their axes
 _CROWN = 1.0  # crown above the nose, in nose-neck distances
@@ -73,9 +63,3 @@ def frontal_share(iuv: U8) -> float:
     labels = iuv[:, :, 0]
     front, back = int((labels == TORSO_FRONT).sum()), int((labels == TORSO_BACK).sum())
     return front / (front + back) if front + back else float("nan")
-
-
-def label_picture(iuv: U8) -> U8:
-    """Colour the labels as try-on data sets do (`image-densepose`): u8 (H, W, 3) RGB on black."""
-    picture: U8 = PALETTE[np.minimum(iuv[:, :, 0], len(PALETTE) - 1)]
-    return picture

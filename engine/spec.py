@@ -163,8 +163,12 @@ class NetSpec:
         return sizes
 
     def hash(self, variant: str = "official") -> str:
-        """Sixteen hex digits that change whenever this variant's description changes."""
-        data = asdict(self)
-        data["variants"] = {variant: data["variants"][variant]}
+        """Sixteen hex digits that change whenever what an export holds changes.
+
+        Addresses, licences, gates and words may change without making an export stale.
+        """
+        whole = asdict(self)
+        data = {k: whole[k] for k in ("name", "module", "inputs", "outputs", "fp32_islands")}
+        data["variant"] = whole["variants"][variant]
         text = json.dumps(data, sort_keys=True, default=dict)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -47,7 +47,10 @@ def test_outputs_have_the_specs_shapes_at_any_width(name: str, width: float) -> 
 def test_hash_follows_the_variant_and_the_spec() -> None:
     spec = network("seg")
     assert spec.hash() == network("seg").hash()
-    assert replace(spec, about="other").hash() != spec.hash()
+    assert replace(spec, about="other").hash() == spec.hash()
+    assert replace(spec, fp32_islands=("*",)).hash() != spec.hash()
+    wider = replace(spec.variant("official"), width=2.0)
+    assert replace(spec, variants={"official": wider}).hash() != spec.hash()
 
 
 def test_unknown_names_say_what_there_is() -> None:
@@ -58,5 +61,5 @@ def test_unknown_names_say_what_there_is() -> None:
 
 
 def test_unknown_hashes_stay_unknown() -> None:
-    assert network("schp").checkpoint.sha256 is None
+    assert network("u2netp").checkpoint.sha256 is None
     assert network("alias").checkpoint.bytes == 402472247
