@@ -168,7 +168,7 @@ class _Job:
             rows: list[Row] = []
             for kind, entry in wanted.items():
                 with self._timed(rows):
-                    rows.append(self._one(entry, kind, plain, inputs, want, why[kind]))
+                    rows.append(self._one(source, entry, plain, inputs, want, why[kind]))
             return rows
 
     def _check_plain(self, plain: Path, entry: Entry, inputs: Sequence[F32],
@@ -179,18 +179,20 @@ class _Job:
         if not verdict.ok:
             raise ExportError(f"{verdict}; nothing was written")
 
-    def _one(self, entry: Entry, kind: Precision, plain: Path, inputs: Sequence[F32],
+    def _one(self, source: Source, entry: Entry, plain: Path, inputs: Sequence[F32],
              want: Sequence[F32], why: str) -> Row:
         """Make, prove and publish one file."""
-        spec = self.spec
+        spec, kind = self.spec, entry.precision
         with scratch_file(self.out, ".onnx") as made:
             self._step(kind)
             patterns: list[str] = list(spec.fp32_islands)
             extra: dict[str, Any] = {}
             if kind == "fp32":
-                shutil.copyfile(plain, made)
+                form = source.write_form(made, self.options.batch, self.options.size)
+                if not form:
+                    shutil.copyfile(plain, made)
                 verdicts = self._prove(made, entry, inputs, want)
-                extra = self._lowered(made, entry, inputs, want)
+                extra = self._lowered(made, entry, inputs, want) | ({"form": form} if form else {})
             else:
                 verdicts, patterns = self._reduced(plain, made, entry, inputs, want, patterns)
             self._step(f"{kind} proof")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
+from torch import nn
 
 from fuw.engine.arrays import F32
 from fuw.engine.errors import CheckpointError, ExportError
 from fuw.engine.spec import NetSpec
 from fuw.engine.weights import Entry, folder_of, read_manifest
 from fuw.export import checkpoints, nets, verify
+from fuw.export.nets.alias_sparse import sparse_module
 from fuw.export.to_onnx import export_onnx
 
 
@@ -36,6 +38,14 @@ class Source(Protocol):
     def write_onnx(self, path: Path, inputs: Sequence[F32], batch: int,
                    size: tuple[int, int] | None) -> list[F32]:
         """Write the fp32 ONNX file and return the reference outputs for `inputs`."""
+
+    def write_form(self, path: Path, batch: int, size: tuple[int, int] | None) -> str:
+        """Write the form that CPUs run better and return its name; "" where there is none."""
+
+
+# The same function in a graph whose shapes follow the data: a CPU's gain, and no use to engines
+# with static shapes, which take the plain graph.
+FORMS: dict[str, tuple[str, Callable[[Any], nn.Module]]] = {"alias": ("sparse", sparse_module)}
 
 
 def find_source(weights: str, spec: NetSpec) -> Source:
@@ -67,15 +77,30 @@ class CheckpointSource:
     def write_onnx(self, path: Path, inputs: Sequence[F32], batch: int,
                    size: tuple[int, int] | None) -> list[F32]:
         """Load, run in Torch, export."""
-        spec = self.spec
-        with torch.device("meta"):  # every parameter is in the file: none is drawn at random
-            module = nets.build(spec.name, variant=self.variant)
-        state = checkpoints.load(self.path, spec.name, self.variant)
-        module.load_state_dict(state, strict=True, assign=True)
+        module = self._module()
         want = verify.run_torch(module, inputs)
-        export_onnx(spec, module, path, variant=self.variant, batch=batch, size=size,
-                    origin=self.origin, checkpoint=self.checkpoint)
+        self._export(module, path, batch, size)
         return want
+
+    def write_form(self, path: Path, batch: int, size: tuple[int, int] | None) -> str:
+        """Load again, rearrange, export."""
+        if self.spec.name not in FORMS:
+            return ""
+        name, arrange = FORMS[self.spec.name]
+        self._export(arrange(self._module()), path, batch, size)
+        return name
+
+    def _module(self) -> nn.Module:
+        with torch.device("meta"):  # every parameter is in the file: none is drawn at random
+            module = nets.build(self.spec.name, variant=self.variant)
+        state = checkpoints.load(self.path, self.spec.name, self.variant)
+        module.load_state_dict(state, strict=True, assign=True)
+        return module
+
+    def _export(self, module: nn.Module, path: Path, batch: int,
+                size: tuple[int, int] | None) -> None:
+        export_onnx(self.spec, module, path, variant=self.variant, batch=batch, size=size,
+                    origin=self.origin, checkpoint=self.checkpoint)
 
 
 @dataclass(frozen=True)
@@ -114,3 +139,7 @@ class StarterSource:
             )
         shutil.copyfile(self.path, path)
         return verify.run_onnx(spec, path, sizes, batch, inputs)
+
+    def write_form(self, path: Path, batch: int, size: tuple[int, int] | None) -> str:
+        """The shipped file has the form it was shipped in."""
+        return ""

@@ -256,6 +256,24 @@ def test_starter_weights_start_from_their_own_onnx(tmp_path: Path,
     assert not refused.ok and "cannot be stretched to batch 2" in refused.rows[0].reason
 
 
+@pytest.mark.slow
+def test_alias_for_cpus_is_the_sparse_graph(tmp_path: Path,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    official = replace(NETWORKS["alias"], variants={"official": TINY["alias"]})
+    monkeypatch.setitem(NETWORKS, "alias", official)
+    _checkpoint(tmp_path, "alias")
+    options = ExportOptions(str(tmp_path), networks=("alias",), threads=1,
+                            precisions=("fp32", "fp16"))
+    report = main_export(options)
+    assert report.ok, report.table()
+    plain, low = (e for p in ("fp32", "fp16") for e in read_manifest(tmp_path / "onnx")
+                  if e.precision == p)
+    assert plain.extra["form"] == "sparse" and "form" not in low.extra
+    kinds = {name: {n.op_type for n in onnx.load(tmp_path / "onnx" / name).graph.node}
+             for name in (plain.file, low.file)}
+    assert "NonZero" in kinds[plain.file] and "NonZero" not in kinds[low.file]
+
+
 def test_out_folder() -> None:
     assert build.out_folder(ExportOptions(weights="w")) == Path("w/onnx")
     assert build.out_folder(ExportOptions()) == Path("onnx")
