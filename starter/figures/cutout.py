@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -150,3 +150,13 @@ def arc(c: Array, i: int, j: int, k: int) -> Array:
     share = np.arange(1, k + 1) / (k + 1)
     index = i + (share * d if d <= n - d else -share * (n - d))
     return np.asarray(c[np.round(index).astype(int) % n])
+
+
+class Candidate(NamedTuple):
+    """A photo that cuts out and landmarks cleanly."""
+
+    path: str  # relative to the garments folder
+    kind: str
+    mask: Array  # (256, 192) 0/1
+    outline: Array
+    corners: Corners

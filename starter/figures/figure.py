@@ -7,11 +7,12 @@ from dataclasses import asdict
 import numpy as np
 
 from fuw.starter.figures.garment import GarmentSpec
-from fuw.starter.figures.person import Person, draw_person, draw_traits, ground_level
+from fuw.starter.figures.person import Person, draw_person, ground_level
 from fuw.starter.figures.product import correspondence, show
 from fuw.starter.figures.sample_io import CORR_STEP, U8, Dressed, Figure
 from fuw.starter.figures.scene import body_chart, camera_look, dress
 from fuw.starter.figures.studio import Studio
+from fuw.starter.figures.traits import draw_traits
 from fuw.starter.figures.wear import Garment, draw_garment
 
 RENDERER = 3  # raise it when the same seed gives another picture

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fuw.starter.figures.labels import COAT, DRESS, UPPER
 from fuw.starter.figures.mesh import Array
 from fuw.starter.figures.pose import pick
 
-UPPER, DRESS, COAT = 5, 6, 7  # VITON-HD ids
 KINDS = {
     "tee": 3.2, "vneck": 1.3, "long": 3.2, "sweater": 1.3, "turtle": 0.7, "shirt": 1.8, "tank": 1.0,
     "straps": 0.8, "crop": 0.8, "tunic": 0.8, "dress": 2.6, "jumpsuit": 0.7, "coat": 2.2,

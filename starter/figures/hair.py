@@ -11,11 +11,11 @@ from scipy.sparse.csgraph import dijkstra
 
 from fuw.starter.figures.asset import Asset
 from fuw.starter.figures.human import BODY, Human
+from fuw.starter.figures.labels import BodyMap
 from fuw.starter.figures.material import Material
 from fuw.starter.figures.mesh import Array, quad_edges
 from fuw.starter.figures.part import Pixels, Surface
 from fuw.starter.figures.raster import F32
-from fuw.starter.figures.skin import BodyMap
 
 WOMEN = {
     "long01": 4.5, "bob02": 2.2, "ponytail01": 1.8, "braid01": 1, "afro01": 0.6, "short01": 0.5,

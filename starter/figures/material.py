@@ -13,7 +13,7 @@ from fuw.engine.errors import FuwError
 
 T = TypeVar("T")
 REPOSITORY = Path(__file__).resolve().parents[2]
-CACHE_FORMAT = 4  # raise it when a cached value changes its meaning
+CACHE_FORMAT = 5  # raise it when a cached value changes its meaning
 
 
 @dataclass(frozen=True)

@@ -3,47 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from fuw.starter.figures.background import cast_shadow, draw_background
+from fuw.starter.figures.background import draw_background
+from fuw.starter.figures.bottom import Bottom, draw_bottom
 from fuw.starter.figures.camera import Camera, frame
-from fuw.starter.figures.fabric import Fabric, Layout, colour, noise, trousers_cloth, wrinkles
+from fuw.starter.figures.fabric import colour, noise
 from fuw.starter.figures.hair import MEN, WOMEN, HairPaint, HairStyle, tip_clip
-from fuw.starter.figures.human import BODY, BODY_COUNT, EYES, Human
+from fuw.starter.figures.human import BODY, BODY_COUNT, EYES
 from fuw.starter.figures.keypoints import keypoints
+from fuw.starter.figures.labels import FACE, HAIR, HAT
 from fuw.starter.figures.light import Light, draw_light
+from fuw.starter.figures.looks import Looks
 from fuw.starter.figures.mesh import Array
 from fuw.starter.figures.part import Part, Pixels, plain
 from fuw.starter.figures.pose import pick, random_pose, rotation
 from fuw.starter.figures.raster import F32, Picture, vertex_normals
-from fuw.starter.figures.skin import FACE, HAIR, HAT, EyePaint, Looks, SkinPaint, draw_looks
+from fuw.starter.figures.skin import EyePaint, SkinPaint
 from fuw.starter.figures.streams import stream
+from fuw.starter.figures.street import cast_shadow
 from fuw.starter.figures.studio import Studio
-from fuw.starter.figures.wear import TEXTURE_PX, ClothPaint, Stand
+from fuw.starter.figures.traits import Traits
+from fuw.starter.figures.wear import Stand
 
-PANTS, SKIRT_LABEL = 9, 12
-BOTTOMS = {"jeans": 4, "trousers": 3, "leggings": 1, "shorts": 1.4, "skirt": 2.2}
 HAND_BIAS = {"pocket": 0.7, "hip": 0.0, "up": 0.0}  # dm; others lie in front of what they touch
-FACES = ("head-", "mouth-", "nose-", "chin-", "forehead-", "l-eye-", "l-cheek-", "l-ear-", "neck-")
-TOO_FAR = ("trans", "angle-", "jaw-drop", "pointed", "rotat")
-
-
-@dataclass(frozen=True)
-class Bottom:
-    """What is worn below: y of waist and hem on the reference body."""
-
-    kind: str
-    waist: float
-    low: float
-    fabric: Fabric
-    width: float  # dm more down the legs
-    flare: float
-    folds: int
-    phase: float
-    label: int
 
 
 @dataclass(frozen=True)
@@ -76,75 +62,6 @@ class Person:
 def ground_level(seed: int) -> float:
     """Grey of a light studio ground: drawn apart, since garments may be made close to it."""
     return float(stream(seed, "ground level").uniform(0.80, 0.97))
-
-
-class Traits(NamedTuple):
-    """The body a person has."""
-
-    man: bool
-    race: Array  # (3,) shares of caucasian, african, asian
-    v: Array  # all vertices, rest pose
-    looks: Looks
-
-
-def draw_traits(seed: int, human: Human) -> Traits:
-    """The body of a seed."""
-    rng = stream(seed, "shape")
-    man = bool(rng.random() < 0.36)
-    race = rng.dirichlet([0.8, 0.5, 0.5])
-    details = _face(rng, human)
-    details["measure-shoulder-dist-decr"] = rng.uniform(0.1, 0.9)
-    details["measure-bust-circ-" + ("incr" if rng.random() < 0.5 else "decr")] = (
-        0 if man else rng.uniform(0, 0.5)
-    )
-    v = human.shape(
-        gender=np.clip(rng.normal(0.93 if man else 0.07, 0.08), 0, 1),
-        age=0.5 + 0.5 * rng.beta(1, 3.5), muscle=rng.beta(3, 3.5), weight=rng.beta(1.9, 4.5),
-        height=np.clip(rng.normal(0.6, 0.15), 0, 1), proportions=rng.beta(5, 2),
-        race=race, details=details,
-    )  # fmt: skip
-    return Traits(man, race, v, draw_looks(seed, race, man))
-
-
-def _face(rng: np.random.Generator, human: Human) -> dict[str, float]:
-    """Random face targets, both sides alike, and an expression without the base mesh's frown."""
-    names = sorted(
-        n for n in human.targets if n.startswith(FACES) and not any(w in n for w in TOO_FAR)
-    )
-    out: dict[str, float] = {}
-    for name in rng.choice(names, 14, replace=False):
-        w = float(rng.uniform(0, 0.55))
-        out[str(name)] = w
-        if name.startswith("l-"):
-            out["r-" + name[2:]] = w
-    calm, smile = rng.uniform(0.2, 0.8), max(0.0, rng.uniform(-0.4, 0.8))
-    for side in ("left", "right"):
-        out[f"express-eyebrows-{side}-inner-up"] = calm
-        out[f"express-eye-{side}-opened-up"] = rng.uniform(0, 0.3)
-    out["express-mouth-corner-puller"] = smile
-    return out
-
-
-def draw_bottom(seed: int, studio: Studio, man: bool, width: int) -> Bottom:
-    """Trousers, shorts, leggings or a skirt."""
-    rng = stream(seed, "bottom")
-    kind = pick(
-        rng, {k: w for k, w in BOTTOMS.items() if not man or k not in ("skirt", "leggings")}
-    )
-    low = {"shorts": rng.uniform(-3.4, -1.2), "skirt": rng.uniform(-5.5, -1.6)}.get(
-        kind, rng.uniform(-7.4, -6.4)
-    )
-    wide = {"leggings": 0.0, "jeans": rng.uniform(0.02, 0.15)}.get(
-        kind, float(rng.choice([0.05, 0.12, 0.3, 0.5]))
-    )
-    layout = Layout(TEXTURE_PX * width * 0.75, x0=-3.0, y1=2.8, across=6.0, down=11.4)
-    denim = kind == "jeans" or (kind in ("shorts", "skirt") and rng.random() < 0.35)
-    cloth = "denim" if denim else "skirt" if kind == "skirt" else "plain"
-    fabric = trousers_cloth(rng, layout, cloth, studio.files)
-    return Bottom(
-        kind, rng.uniform(1.5, 2.4), low, fabric, wide, rng.uniform(-0.1, 0.55),
-        int(rng.integers(3, 14)), rng.uniform(0, 6.28), SKIRT_LABEL if kind == "skirt" else PANTS,
-    )  # fmt: skip
 
 
 def draw_person(studio: Studio, seed: int, traits: Traits, width: int, clear: float) -> Person:
@@ -265,50 +182,6 @@ def _body_parts(
     if hat:
         xyz = stand.posed(studio.hat.weights, studio.hat.fit(v))
         parts["hat"] = part("hat", studio.hat.tri, xyz, plain(colour(rng), 0.02), HAT, bias=-0.15)
-    return parts
-
-
-def bottom_parts(
-    studio: Studio, person: Person, tucked: bool, waist: float, per_dm: float
-) -> list[Part]:
-    """Trousers or a skirt under a garment; waist: its upper edge, where the garment ends."""
-    b, shell, stand = person.bottom, studio.shell, person.stand
-    rng = stream(person.seed, "bottom folds")
-    folds = wrinkles(rng, b.fabric.layout, rng.uniform(0.7, 2.0))
-    rest = shell.legs(stand.v, 0.16 if tucked else 0.06, 0.0 if b.kind == "skirt" else b.width)
-    ref, arm = shell.ref, shell.fields["arm"]
-    low = -0.4 if b.kind == "skirt" else b.low
-    clip = np.stack([waist - ref[:, 1], ref[:, 1] - low, 0.3 - arm], 1)
-    xyz = stand.posed(shell.weights, rest)
-    bias = -0.12 if tucked else 0.1
-
-    def paint(p: Array) -> ClothPaint:
-        uv = b.fabric.layout.pixels(p[:, :2])
-        gloss = 0.03 if b.kind == "leggings" else 0.01
-        back = (p[:, 2] < 0).astype(np.float32)
-        cloth = (b.fabric.front, b.fabric.back)
-        return ClothPaint(studio.lib, cloth, uv, back, folds, uv, per_dm * 0.12, gloss=gloss)
-
-    normal = vertex_normals(studio.lib, xyz, shell.tri)
-    parts = [Part("pants", shell.tri, xyz, normal, paint(ref), b.label, clip, bias, casts=False)]
-    if b.kind == "skirt":
-        rest = shell.skirt(stand.v, 2.3, b.flare, b.folds, b.phase)
-        ref = shell.skirt_ref
-        xyz = stand.posed(shell.skirt_weights, rest)
-        clip = np.stack([waist - ref[:, 1], ref[:, 1] - b.low], 1)
-        normal = vertex_normals(studio.lib, xyz, shell.skirt_tri)
-        parts.append(
-            Part(
-                "skirt",
-                shell.skirt_tri,
-                xyz,
-                normal,
-                paint(ref),
-                b.label,
-                clip,
-                -0.05 if tucked else 0.35,
-            )
-        )
     return parts
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from fuw.starter.figures.camera import Camera
+from fuw.starter.figures.cloth import spread
 from fuw.starter.figures.garment import cut
 from fuw.starter.figures.light import draw_light, shade
 from fuw.starter.figures.part import Part
@@ -15,7 +16,7 @@ from fuw.starter.figures.person import Person
 from fuw.starter.figures.raster import F32, Picture
 from fuw.starter.figures.scene import U8, Worn, camera_look, paint
 from fuw.starter.figures.studio import Studio
-from fuw.starter.figures.wear import Garment, garment_parts, shop_stand, spread
+from fuw.starter.figures.wear import Garment, garment_parts, shop_stand
 
 SHOP_SMALLER = 1
 

@@ -8,13 +8,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fuw.starter.figures.bottom import bottom_parts
 from fuw.starter.figures.hair import stray_strands
+from fuw.starter.figures.labels import FACE, HAIR, soft_label
 from fuw.starter.figures.light import shade
 from fuw.starter.figures.mesh import Array
 from fuw.starter.figures.part import Part, Pixels, Surface
-from fuw.starter.figures.person import Person, bottom_parts, without_faces
+from fuw.starter.figures.person import Person, without_faces
 from fuw.starter.figures.raster import F32, Picture
-from fuw.starter.figures.skin import FACE, HAIR, soft_label
 from fuw.starter.figures.streams import stream
 from fuw.starter.figures.studio import Studio
 from fuw.starter.figures.things import draw_things
@@ -72,9 +73,10 @@ def dress(studio: Studio, person: Person, garment: Garment) -> Worn:
     worn = garment_parts(
         studio, garment, person.stand, person.looks.tone, per_dm, person.bottom.waist, False
     )
-    below = (
-        [] if waist is None else bottom_parts(studio, person, garment.spec.tucked, waist, per_dm)
-    )
+    below: list[Part] = []
+    if waist is not None:
+        tucked, stand = garment.spec.tucked, person.stand
+        below = bottom_parts(studio, person.seed, person.bottom, stand, tucked, waist, per_dm)
     shown = bare(studio, person, garment, waist)
     own = person.parts
     parts = [

@@ -16,13 +16,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from fuw.starter.figures.garment import GarmentSpec
 from fuw.starter.figures.human import SKIRT, TIGHTS, Human
 from fuw.starter.figures.material import Material
-from fuw.starter.figures.mesh import (
-    Array,
-    arap_flatten,
-    quads_to_tris,
-    smoother,
-    subdivide,
-)
+from fuw.starter.figures.mesh import Array, arap_flatten, quads_to_tris, smoother, subdivide
 from fuw.starter.figures.raster import vertex_normals
 
 PANEL_FLOOR = -0.9  # the flat panels end here (y on the reference body); below, legs begin

@@ -9,12 +9,12 @@ from fuw.starter.figures.fabric import Layout
 from fuw.starter.figures.garment import GarmentSpec, cut
 from fuw.starter.figures.hair import MEN, WOMEN, load_style
 from fuw.starter.figures.human import BODY, Human
+from fuw.starter.figures.labels import BodyMap
 from fuw.starter.figures.material import Material
 from fuw.starter.figures.mesh import Array, quads_to_tris
 from fuw.starter.figures.photo import PhotoLibrary, photo_files
 from fuw.starter.figures.raster import Picture, library
 from fuw.starter.figures.shell import Shell, measure
-from fuw.starter.figures.skin import BodyMap
 
 SHOES = ("shoes01", "shoes02", "shoes03")
 
