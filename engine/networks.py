@@ -75,8 +75,8 @@ OPENPOSE_BODY = NetSpec(
         ),
         "starter": Variant(
             width=0.25, options={"stages": (2, 1), "blocks": 3},
-            sizes={"height": 256, "width": 192, "out_height": 32, "out_width": 24},
-            fit={"net_height": 256},
+            sizes={"height": 192, "width": 144, "out_height": 24, "out_width": 18},
+            fit={"net_height": 192},
         ),
     },
 )
@@ -150,8 +150,8 @@ SCHP = NetSpec(
         ),
         "starter": Variant(
             width=0.25, options={"layers": (2, 2, 3, 2)},
-            sizes={"height": 281, "width": 281, "out_height": 71, "out_width": 71},
-            fit={"size": 281},
+            sizes={"height": 209, "width": 209, "out_height": 53, "out_width": 53},
+            fit={"size": 209},
             labels="viton",
         ),
     },
