@@ -100,7 +100,7 @@ def test_the_real_variant_is_the_official_picture(pair: str, nets: dict[str, Any
     assert compare.rel_l2(nets["alias"].answers[-1][:, :, ::8, ::8], want["real/out_s8"]) < 2e-4
     difference = np.abs(picture.astype(int) - ids(truth.run / "real-final.png").astype(int))
     assert difference.max() <= 1
-    # Truncation to 8 bit turns rounding at exact levels into steps of 1; a shift would be everywhere.
+    # Truncation to 8 bit turns rounding at exact levels into steps of 1; a shift is everywhere.
     assert (difference > 0).mean() < 0.05
 
 

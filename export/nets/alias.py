@@ -117,6 +117,15 @@ def level_size(levels: int, height: int, width: int, level: int) -> tuple[int, i
     return (height >> (levels - 1)) << level, (width >> (levels - 1)) << level
 
 
+def picture(conv_img: nn.Module, y: torch.Tensor, carried: torch.Tensor | None) -> torch.Tensor:
+    """The last features y (b, c, H, W), and the inputs where they are carried -> (b, 3, H, W)."""
+    y = F.leaky_relu(y, SLOPE)
+    if carried is not None:
+        carried = carried[..., : y.shape[2], : y.shape[3]].clamp(-CLIP, CLIP)
+        y = torch.cat((y, torch.atanh(carried)), 1)
+    return torch.tanh(conv_img(y))
+
+
 class ALIASGenerator(nn.Module):
     """The generator (official `networks.ALIASGenerator`, num_upsampling_layers "most").
 
@@ -197,12 +206,4 @@ class ALIASGenerator(nn.Module):
                 y = block(y, seg_div, misalign, noise)
             else:
                 y = block(y, seg, None, noise)
-        return self.picture(y, x)
-
-    def picture(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """The last features y (b, c, H, W) and the inputs x -> the picture (b, 3, H, W)."""
-        y = F.leaky_relu(y, SLOPE)
-        if self.carry:
-            y = torch.cat((y, torch.atanh(x[..., : y.shape[2], : y.shape[3]].clamp(-CLIP, CLIP))),
-                          1)
-        return torch.tanh(self.conv_img(y))
+        return picture(self.conv_img, y, x if self.carry else None)
