@@ -11,10 +11,11 @@ import pytest
 import torch
 from tiny_networks import TINY, tiny_network, tiny_spec
 
+from fuw.engine.errors import CheckpointError
 from fuw.engine.networks import NETWORKS
 from fuw.engine.spec import Gate, NetSpec
 from fuw.engine.weights import MANIFEST, read_manifest
-from fuw.export import build, publish, to_onnx
+from fuw.export import publish, to_onnx
 from fuw.export.build import ExportOptions, main_export
 from fuw.export.report import Report
 
@@ -101,7 +102,7 @@ def _other_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _other_spec(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(NETWORKS, "seg", replace(NETWORKS["seg"], about="something else"))
+    monkeypatch.setitem(NETWORKS, "seg", replace(NETWORKS["seg"], fp32_islands=("conv9",)))
 
 
 def _other_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,6 +175,12 @@ def test_missing_weights_are_skipped_unless_asked_for(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     assert not main_export(ExportOptions(weights=str(empty))).ok
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="there is no folder"):
+        main_export(ExportOptions(weights=str(tmp_path / "typo")))
+    assert not list(tmp_path.iterdir())
 
 
 def test_all_failures_are_told_together(tmp_path: Path) -> None:
@@ -275,9 +282,9 @@ def test_alias_for_cpus_is_the_sparse_graph(tmp_path: Path,
 
 
 def test_out_folder() -> None:
-    assert build.out_folder(ExportOptions(weights="w")) == Path("w/onnx")
-    assert build.out_folder(ExportOptions()) == Path("onnx")
-    assert build.out_folder(ExportOptions(out=Path("o"))) == Path("o")
+    assert ExportOptions(weights="w").folder == Path("w/onnx")
+    assert ExportOptions().folder == Path("onnx")
+    assert ExportOptions(out=Path("o")).folder == Path("o")
 
 
 def test_report_is_not_ok_without_a_file() -> None:
