@@ -21,7 +21,7 @@ from fuw.engine.errors import BackendError
 from fuw.kernels.build import FATBIN, source_hash
 from fuw.kernels.device import Argument, DeviceArray, Grid
 from fuw.kernels.nvrtc import compile_kernels
-from fuw.kernels.pool import Pool
+from fuw.kernels.pool import Pool, Staging
 
 MIB = 1 << 20
 
@@ -84,6 +84,8 @@ class CudaDevice:
         with self._current():
             self.stream = driver.Stream()
             self._pool = Pool(driver.mem_alloc, driver.MemoryError)
+            self._staging = Staging(lambda size: driver.pagelocked_empty(size, np.uint8),
+                                    driver.Event)
             self._module = self._load()
 
     def _load(self) -> Any:
@@ -139,9 +141,15 @@ class CudaDevice:
         target = into or self.empty(array.shape, array.dtype)
         if target.nbytes != array.nbytes:
             raise ValueError(f"{array.shape} {array.dtype} into {target.shape} {target.dtype}")
+        if not array.nbytes:
+            return target
         with self._current():
-            # From pageable memory: the driver has copied it aside when this returns.
-            self._cuda.memcpy_htod_async(target.pointer, array, self.stream)
+            buffer, copied = self._staging.take(array.nbytes)
+            source = buffer[: array.nbytes]
+            source[:] = array.reshape(-1).view(np.uint8)
+            self._cuda.memcpy_htod_async(target.pointer, source, self.stream)
+            copied.record(self.stream)
+            self._staging.give_back(buffer, copied)
         return target
 
     def download(self, array: DeviceArray) -> arrays.Any:
@@ -174,7 +182,7 @@ class CudaDevice:
             with self._current():
                 self.stream.synchronize()
                 self._functions.clear()
-                del self._module
+                del self._module, self._staging
                 self._pool.close()
             self._closed = True
             self._context.detach()

@@ -1,4 +1,4 @@
-"""Device memory kept for reuse, so that a warm fit allocates nothing.
+"""Device and staging memory kept for reuse, so that a warm fit allocates nothing.
 
 pycuda's own pool wants the context current wherever Python frees an array; this one makes no CUDA
 call then. A block may be handed out again while kernels that read it are still queued: all work
@@ -8,11 +8,23 @@ goes through one stream, so what comes later in it also runs later.
 from collections.abc import Callable
 from typing import Protocol
 
+from fuw.engine.arrays import U8
+
 
 class Memory(Protocol):
     """A device allocation that frees itself when it is dropped; `int()` is its address."""
 
     def __int__(self) -> int: ...
+
+
+class Event(Protocol):
+    """A mark in the stream."""
+
+    def record(self, stream: object) -> object:
+        """Set it behind what is queued now."""
+
+    def query(self) -> bool:
+        """Whether the stream has come past it."""
 
 
 class Block:
@@ -54,6 +66,28 @@ class Pool:
         """Free what is unused; blocks in use are freed with their arrays."""
         self._open = False
         self._free.clear()
+
+
+class Staging:
+    """Page-locked host memory for uploads: CUDA waits for the stream before it copies from any
+    other. A buffer is used again once the copy out of it is done."""
+
+    def __init__(self, allocate: Callable[[int], U8], event: Callable[[], Event]) -> None:
+        self._allocate, self._event = allocate, event
+        self._buffers: dict[int, list[tuple[U8, Event]]] = {}
+
+    def take(self, size: int) -> tuple[U8, Event]:
+        """A buffer of at least `size` bytes, and the event to record behind its copy."""
+        size = rounded(size)
+        buffers = self._buffers.setdefault(size, [])
+        for i, (_, event) in enumerate(buffers):
+            if event.query():
+                return buffers.pop(i)
+        return self._allocate(size), self._event()
+
+    def give_back(self, buffer: U8, event: Event) -> None:
+        """After the event was recorded."""
+        self._buffers.setdefault(buffer.nbytes, []).append((buffer, event))
 
 
 def rounded(size: int) -> int:

@@ -72,7 +72,15 @@ class FakeCuda(types.ModuleType):
             def get_function(self, name: str) -> object:
                 return lambda *a, **k: fake.calls.append((name, a, k["grid"], k["block"]))
 
-        self.Device, self.Stream, self.Module = Device, Stream, Module
+        class Event:
+            def record(self, stream: object) -> None:
+                pass
+
+            def query(self) -> bool:
+                return fake.copied
+
+        self.Device, self.Stream, self.Module, self.Event = Device, Stream, Module, Event
+        self.copied, self.pinned = True, 0
 
     def init(self) -> None:
         pass
@@ -86,6 +94,11 @@ class FakeCuda(types.ModuleType):
             raise FakeError("no kernel image is available")
         self.calls.append(("module", len(data)))
         return self.Module()
+
+    def pagelocked_empty(self, size: int, dtype: type) -> np.ndarray:
+        assert self.depth > 0
+        self.pinned += 1
+        return np.empty(size, dtype)
 
     def mem_alloc(self, size: int) -> int:
         assert self.depth > 0
@@ -197,6 +210,19 @@ def test_memory_is_used_again(cuda: FakeCuda) -> None:
     for _ in range(20):
         device.upload(np.zeros(100, np.float32))
     assert len(cuda.memory) == 2
+
+
+def test_uploads_go_through_locked_pages(cuda: FakeCuda) -> None:
+    device = launch.CudaDevice()
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    for _ in range(5):
+        there = device.upload(values.T)  # not contiguous
+    np.testing.assert_array_equal(device.download(there), values.T)
+    assert cuda.pinned == 1
+    cuda.copied = False  # what is under way keeps its pages
+    device.upload(values)
+    assert cuda.pinned == 2
+    assert device.upload(np.empty((0, 8, 2), np.int16)).size == 0
 
 
 def test_block_sizes_waste_little() -> None:
