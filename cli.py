@@ -169,6 +169,8 @@ def prepare(source: Path, out: Path, framed: bool, **values: Any) -> None:
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True,
               help="Samples per run.")
 @click.option("--size", default=None, help="Picture, HxW: 1024x768, 512x384.")
+@click.option("--mask-size", type=click.Choice(["320", "640"]), default="320", show_default=True,
+              help="Side of U2Net's picture; 640 sees finer edges at four times the cost.")
 @click.option("--backend", "backends", multiple=True, type=click.Choice(["ort-cpu", "openvino"]),
               help="Runtimes to prove in. Default: all that are installed.")
 @click.option("--photos", nargs=2, type=PATH, default=None, help="A person and a garment: judge "
@@ -182,8 +184,8 @@ def prepare(source: Path, out: Path, framed: bool, **values: Any) -> None:
 @click.version_option(__version__)
 @guarded
 def export(weights: str, networks: str, precisions: tuple[str, ...], size: str | None,
-           report: Path | None, download: bool, accept_licences: bool, quiet: bool,
-           **values: Any) -> None:
+           mask_size: str, report: Path | None, download: bool, accept_licences: bool,
+           quiet: bool, **values: Any) -> None:
     """Turn checkpoints into ONNX files, each proven against the network it came from.
 
     \b
@@ -201,7 +203,7 @@ def export(weights: str, networks: str, precisions: tuple[str, ...], size: str |
         command.fetch(weights, names, accept_licences, quiet)
         if not precisions:
             return
-    chosen = {**values, "precisions": precisions or ("fp32",),
+    chosen = {**values, "precisions": precisions or ("fp32",), "mask_size": int(mask_size),
               "size": parse_size(size) if size else None}
     done = command.export(weights, names, chosen, quiet)
     click.echo(done.table())

@@ -48,7 +48,7 @@ class Job:
         spec = self.spec
         try:
             self._step("weights")
-            source = find_source(self.options.weights, spec)
+            source = find_source(self.options.weights, spec, self.options.mask_size)
         except CheckpointError as error:
             return [Row(spec.name, "", "failed" if asked else "skipped", reason=str(error))]
         try:

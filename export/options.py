@@ -25,6 +25,7 @@ class ExportOptions:
         precisions: of the files that are wanted.
         batch: samples per run.
         size: (height, width) of the picture, for the networks that follow it.
+        mask_size: side of U2Net's square picture, 320 or 640.
         force: export again what is up to date.
         backends: runtimes to prove in; empty means every one that is installed.
         photos: a person and a garment: the reduced chain is then judged by its labels, masks, key
@@ -38,6 +39,7 @@ class ExportOptions:
     precisions: tuple[Precision, ...] = ("fp32",)
     batch: int = 1
     size: tuple[int, int] | None = None
+    mask_size: int = 320
     force: bool = False
     backends: tuple[str, ...] = ()
     photos: tuple[Path, Path] | None = None

@@ -48,8 +48,11 @@ class Source(Protocol):
 FORMS: dict[str, tuple[str, Callable[[Any], nn.Module]]] = {"alias": ("sparse", sparse_module)}
 
 
-def find_source(weights: str, spec: NetSpec) -> Source:
-    """The weights of `spec` in `weights` ("starter" or a folder); CheckpointError if none."""
+def find_source(weights: str, spec: NetSpec, mask_size: int = 320) -> Source:
+    """The weights of `spec` in `weights` ("starter" or a folder); CheckpointError if none.
+
+    `mask_size` chooses between the variants that some mask networks have ("official-640").
+    """
     if weights == "starter":
         folder = folder_of(weights)
         for entry in read_manifest(folder):
@@ -57,7 +60,9 @@ def find_source(weights: str, spec: NetSpec) -> Source:
                 return StarterSource(spec, folder / entry.file, entry)
         raise CheckpointError(f"{spec.name}: the starter weights hold no such network")
     path = checkpoints.find(Path(weights), spec)
-    return CheckpointSource(spec, path, checkpoints.origin(path, spec).sha256)
+    larger = f"official-{mask_size}"
+    return CheckpointSource(spec, path, checkpoints.origin(path, spec).sha256,
+                            larger if larger in spec.variants else "official")
 
 
 @dataclass(frozen=True)

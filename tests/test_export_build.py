@@ -18,6 +18,7 @@ from fuw.engine.weights import MANIFEST, read_manifest
 from fuw.export import publish, to_onnx
 from fuw.export.build import ExportOptions, main_export
 from fuw.export.report import Report
+from fuw.export.sources import find_source
 
 NAMES = ("seg", "gmm")
 
@@ -279,6 +280,15 @@ def test_alias_for_cpus_is_the_sparse_graph(tmp_path: Path,
     kinds = {name: {n.op_type for n in onnx.load(tmp_path / "onnx" / name).graph.node}
              for name in (plain.file, low.file)}
     assert "NonZero" in kinds[plain.file] and "NonZero" not in kinds[low.file]
+
+
+@pytest.mark.parametrize(("network", "mask_size", "variant"), [
+    ("u2net", 320, "official"), ("u2net", 640, "official-640"), ("seg", 640, "official")])
+def test_the_masks_picture_size(tmp_path: Path, network: str, mask_size: int,
+                                variant: str) -> None:
+    spec = NETWORKS[network]
+    (tmp_path / spec.checkpoint.file).write_bytes(b"not read here")
+    assert find_source(str(tmp_path), spec, mask_size).variant == variant
 
 
 def test_out_folder() -> None:

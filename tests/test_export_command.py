@@ -39,13 +39,14 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_options_reach_the_export(called: list[Any], tmp_path: Path) -> None:
     result = _run("--weights", "w", "--networks", "seg, gmm", "--fp16", "--bf16", "--size",
-                  "512x384", "--batch", "2", "--force", "--backend", "ort-cpu", "--out", "o",
-                  "--json", str(tmp_path / "r.json"))
+                  "512x384", "--batch", "2", "--force", "--mask-size", "640", "--backend", "ort-cpu",
+                  "--out", "o", "--json", str(tmp_path / "r.json"))
     assert result.exit_code == 0, result.output
     (options,) = called
     assert (options.weights, options.networks, options.precisions) == (
         "w", ("seg", "gmm"), ("fp16", "bf16"))
     assert (options.size, options.batch, options.force) == ((512, 384), 2, True)
+    assert options.mask_size == 640
     assert options.backends == ("ort-cpu",) and options.out == Path("o")
     assert "seg.fp16.onnx" in result.stdout and "seg: to ONNX" in result.stderr
     assert json.loads((tmp_path / "r.json").read_text())["rows"][0]["network"] == "seg"
