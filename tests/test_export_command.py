@@ -39,8 +39,8 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_options_reach_the_export(called: list[Any], tmp_path: Path) -> None:
     result = _run("--weights", "w", "--networks", "seg, gmm", "--fp16", "--bf16", "--size",
-                  "512x384", "--batch", "2", "--force", "--mask-size", "640", "--backend", "ort-cpu",
-                  "--out", "o", "--json", str(tmp_path / "r.json"))
+                  "512x384", "--batch", "2", "--force", "--mask-size", "640",
+                  "--backend", "ort-cpu", "--out", "o", "--json", str(tmp_path / "r.json"))
     assert result.exit_code == 0, result.output
     (options,) = called
     assert (options.weights, options.networks, options.precisions) == (
