@@ -20,6 +20,7 @@ from fuw.engine.errors import NoPersonError
 from fuw.engine.nets import Nets
 from fuw.engine.ops import Ops
 from fuw.engine.records import Given, Parts, PersonMaps
+from fuw.kernels.cpu.agnostic import OFFICIAL_HEIGHT
 
 
 def find_people(nets: Nets, ops: Ops, image: U8, clock: Clock) -> F32:
@@ -56,8 +57,9 @@ def prepare_person(nets: Nets, ops: Ops, image: U8, clock: Clock,
     else:
         S = ops.lip_to_viton(given.parse, J, iuv) if given.labels == "lip" else given.parse
     with clock("agnostic"):
-        S_a = ops.parse_agnostic(S, J)
-        I_a = ops.image_agnostic(image, S, J)
+        scale = image.shape[0] / OFFICIAL_HEIGHT
+        S_a = ops.parse_agnostic(S, J, scale)
+        I_a = ops.image_agnostic(image, S, J, scale)
         groups = ops.group13(S_a)
     return PersonMaps(image, J, hands, P, S, iuv, S_a, groups, I_a)
 
@@ -137,7 +139,7 @@ def fit(nets: Nets, ops: Ops, person: PersonMaps, c: U8, M_c: U8, clock: Clock,
         W_c, W_m = ops.warp_garment(c, M_c, theta, height, width)
 
     with clock("misalign"):  # 3.4 claimed by S^, not covered by the warp
-        M_misalign = ops.misalignment(S_hat[:, 2:3], W_m)
+        M_misalign = ops.misalignment(S_hat, W_m)
         S_div = ops.split_seg(S_hat, M_misalign)
 
     with clock("alias"):

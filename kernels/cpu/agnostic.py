@@ -36,6 +36,7 @@ class Shape:
     kind: Literal["line", "ellipse", "polygon", "box"]
     points: Points
     width: int = 0
+OFFICIAL_HEIGHT = 1024  # of the picture that the constants above are for
 
 
 def _joints(body: F32) -> npt.NDArray[np.float64]:
