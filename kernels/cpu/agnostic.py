@@ -25,6 +25,8 @@ LOWER_ARMS = (3, 4, 6, 7)
 
 Points = tuple[tuple[float, float], ...]
 
+OFFICIAL_HEIGHT = 1024  # of the picture that these constants are for
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -36,7 +38,6 @@ class Shape:
     kind: Literal["line", "ellipse", "polygon", "box"]
     points: Points
     width: int = 0
-OFFICIAL_HEIGHT = 1024  # of the picture that the constants above are for
 
 
 def _joints(body: F32) -> npt.NDArray[np.float64]:
