@@ -60,7 +60,8 @@ class Job:
             if todo:
                 why = {p: stale[p] or "--force" for p in todo}
                 rows += self._export(source, sizes, {p: wanted[p] for p in todo}, why)
-            return rows
+            weights = f"{source.origin}: {source.standing}"
+            return [replace(row, weights=weights) for row in rows]
         except FuwError as error:
             return [Row(spec.name, p, "failed", reason=str(error))
                     for p in self.options.precisions]

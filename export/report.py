@@ -20,6 +20,7 @@ class Row:
         reason: why it was rebuilt, skipped or failed; "" where there is nothing to say.
         verdicts: every comparison made, in words.
         rel_l2, gate, psnr, at: of the worst of them.
+        weights: the file they come from, and whether that is the official one.
         islands: share of the nodes that stay fp32, 0..1; None in an fp32 file.
     """
 
@@ -28,6 +29,7 @@ class Row:
     status: Status
     file: str = ""
     reason: str = ""
+    weights: str = ""
     verdicts: tuple[str, ...] = ()
     rel_l2: float | None = None
     gate: float | None = None
@@ -70,6 +72,7 @@ class Report:
         text = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
                 for line in lines]
         notes = [f"{r.network} {r.precision}: {r.reason}" for r in self.rows if r.reason]
+        notes += dict.fromkeys(f"{r.network}: {r.weights}" for r in self.rows if r.weights)
         return "\n".join([*text, *([""] if notes else []), *notes])
 
 

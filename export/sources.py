@@ -35,6 +35,10 @@ class Source(Protocol):
     def checkpoint(self) -> str:
         """SHA-256 of the file they come from."""
 
+    @property
+    def standing(self) -> str:
+        """Whether that is the official file, in words."""
+
     def write_onnx(self, path: Path, inputs: Sequence[F32], batch: int,
                    size: tuple[int, int] | None) -> list[F32]:
         """Write the fp32 ONNX file and return the reference outputs for `inputs`."""
@@ -61,7 +65,8 @@ def find_source(weights: str, spec: NetSpec, mask_size: int = 320) -> Source:
         raise CheckpointError(f"{spec.name}: the starter weights hold no such network")
     path = checkpoints.find(Path(weights), spec)
     larger = f"official-{mask_size}"
-    return CheckpointSource(spec, path, checkpoints.origin(path, spec).sha256,
+    origin = checkpoints.origin(path, spec)
+    return CheckpointSource(spec, path, origin.sha256, origin.words,
                             larger if larger in spec.variants else "official")
 
 
@@ -72,6 +77,7 @@ class CheckpointSource:
     spec: NetSpec
     path: Path
     checkpoint: str
+    standing: str
     variant: str = "official"
 
     @property
@@ -130,6 +136,11 @@ class StarterSource:
     def checkpoint(self) -> str:
         """SHA-256 of the shipped file."""
         return self.entry.sha256
+
+    @property
+    def standing(self) -> str:
+        """The shipped file is its own origin."""
+        return "shipped with this package"
 
     def write_onnx(self, path: Path, inputs: Sequence[F32], batch: int,
                    size: tuple[int, int] | None) -> list[F32]:
