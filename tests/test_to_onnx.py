@@ -10,7 +10,9 @@ from tiny_networks import TINY, tiny_network, tiny_spec
 
 from fuw.engine.errors import ExportError
 from fuw.engine.networks import NETWORKS
+from fuw.engine.spec import Precision
 from fuw.export import graph, verify
+from fuw.export.precision import convert
 from fuw.export.samples import sample_inputs
 from fuw.export.to_onnx import checked_sizes, export_onnx
 
@@ -40,6 +42,14 @@ def test_every_network_exports_and_computes_the_same(name: str, tmp_path: Path) 
         pytest.importorskip({"ort-cpu": "onnxruntime"}.get(backend, backend))
         got = verify.run_onnx(spec, path, sizes, 1, inputs, how=backend, threads=1)
         verdict = verify.compare(spec, f"fp32 in {backend}", spec.gates["fp32"], want, got)
+        assert verdict.ok, str(verdict)
+    for pattern in spec.fp32_islands:  # a renamed module must not leave its island behind
+        assert any(graph.matches(n, [pattern]) for n in model.graph.node), pattern
+    kinds: tuple[Precision, ...] = ("fp16", "bf16")
+    for kind in kinds:
+        low = convert(path, tmp_path / f"{name}.{kind}.onnx", kind, spec.fp32_islands).path
+        got = verify.run_onnx(spec, low, sizes, 1, inputs, how="rounded", threads=1)
+        verdict = verify.compare(spec, kind, spec.gates[kind], want, got)
         assert verdict.ok, str(verdict)
 
 
