@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from fuw.engine import judgement, pipeline
 from fuw.engine.arrays import U8
 from fuw.engine.backend import Model, OpenOptions
-from fuw.engine.choose import choose
+from fuw.engine.choose import Choice, choose
 from fuw.engine.clock import Clock
 from fuw.engine.errors import FuwError
 from fuw.engine.folders import cache_folder
@@ -24,6 +25,8 @@ from fuw.engine.nets import Networks
 from fuw.engine.ops import Ops, cpu_ops
 from fuw.engine.records import Fit, Garment, Given, Person
 from fuw.engine.weights import find_models
+
+log = logging.getLogger(__name__)
 
 MASK_NETS = ("u2net", "u2netp", "tracer_b7")  # in the order in which "auto" takes them
 
@@ -86,7 +89,7 @@ class Fitter:
                             f"there are {', '.join(sorted(known))}")
         chosen = Options(**options)
         choice = choose(chosen.device, chosen.backend, chosen.precision)
-        models = _models(chosen, choice.precision)
+        models = _models(chosen, choice)
         mask_net = _mask_net(chosen.mask_net, models)
         cache = chosen.cache or cache_folder()
         nets = Networks(models, choice.backend(),
@@ -186,13 +189,28 @@ class Fitter:
         return frame, len(people), known
 
 
-def _models(options: Options, precision: str) -> dict[str, Model]:
-    # A CPU computes bf16 from the fp32 file; only GPUs take the reduced files.
-    stored = "fp32" if precision == "bf16" else precision
-    models = find_models(options.weights, stored, options.size)
+def _models(options: Options, choice: Choice) -> dict[str, Model]:
+    """The files that `choice` runs. A GPU computes in what the file says: where the precision was
+    left open, a network without a file in the chosen one takes its fp32 file, and a warning says
+    so."""
+    found = _stored(options, choice.stored)
+    if choice.device == "cpu":
+        return {name: replace(model, precision=choice.precision) for name, model in found.items()}
+    if options.precision == "auto" and choice.stored != "fp32":
+        plain = _stored(options, "fp32")
+        if missing := sorted(set(plain) - set(found)):
+            log.warning("no %s files of %s, which run in fp32; write them: fuw-export --weights %s "
+                        "--%s", choice.stored, ", ".join(missing), options.weights,
+                        choice.stored)  # fmt: skip
+        found = {**plain, **found}
+    return found
+
+
+def _stored(options: Options, precision: str) -> dict[str, Model]:
+    models = find_models(options.weights, precision, options.size)
     if options.fill:
-        models = {**find_models(options.fill, stored, options.size), **models}
-    return {name: replace(model, precision=precision) for name, model in models.items()}
+        models = {**find_models(options.fill, precision, options.size), **models}
+    return models
 
 
 def _mask_net(wish: str, models: dict[str, Model]) -> str:

@@ -52,10 +52,11 @@ class OrtCpu:
         except Exception as error:  # ONNX Runtime's own family has no common public base
             raise BackendError(
                 f"{model.spec.name}: ONNX Runtime cannot open {model.path}: "
-                f"{_first_line(error)}; export it again with fuw-export --force"
+                f"{first_line(error)}; export it again with fuw-export --force"
             ) from error
         return OrtSession(session, [t.name for t in model.spec.outputs])
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of what ONNX Runtime says; the rest names its source files."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
