@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,14 @@ from typing import Any
 import click
 
 from fuw import __version__
-from fuw.engine.errors import FuwError
+from fuw.engine.errors import ExportError, FuwError
 
 PATH = click.Path(path_type=Path)
+SOME_FAILED, INTERRUPTED = 11, 130
 EXIT_CODES = """\b
 Exit codes: 0 done; 1 other; 2 wrong command line; 3 unusable input; 4 nobody in the picture;
 5 weights; 6 backend or device; 7 export not proved; 8 download; 9 cache; 10 output not written;
-11 some pairs failed; 130 interrupted."""
+11 some failed; 130 interrupted."""
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,9 +35,52 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("fuw: interrupted; nothing half-written is left", err=True)
-            sys.exit(130)
+            sys.exit(INTERRUPTED)
 
     return run_guarded
+
+
+class StderrLog(logging.Handler):
+    """The library's log as lines on stderr; looks stderr up anew, as click does."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        click.echo(f"{record.levelname.lower()}: {record.getMessage()}", err=True)
+
+
+@contextmanager
+def logged(level: int) -> Iterator[None]:
+    """Show what the package logs from `level` on, while a command runs."""
+    logger, handler = logging.getLogger("fuw"), StderrLog()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
+
+
+def voiced(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `-v` and `-q`, the same on every command that works for a while; it gets `quiet`."""
+
+    @click.option("-v", "--verbose", is_flag=True,
+                  help="Also what is opened, built and waited for.")
+    @click.option("-q", "--quiet", is_flag=True, help="No progress: warnings and errors only.")
+    @wraps(command)
+    def run_voiced(*args: Any, verbose: bool, quiet: bool, **kwargs: Any) -> Any:
+        if verbose and quiet:
+            raise click.UsageError("-v and -q exclude each other")
+        with logged(logging.DEBUG if verbose else logging.WARNING):
+            return command(*args, quiet=quiet, **kwargs)
+
+    return run_voiced
+
+
+def note(quiet: bool) -> Callable[[str], None]:
+    """How a command says what it is doing: a line on stderr, or nothing."""
+    return (lambda line: None) if quiet else (lambda line: click.echo(line, err=True))
 
 
 def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -97,8 +143,8 @@ def stage_line(quiet: bool) -> Callable[[str, float], None] | None:
 @click.option("--pairs", type=PATH, help="Text file of person/garment names; needs --data.")
 @click.option("--data", type=PATH, help="VITON-HD folder.")
 @click.option("--seed", default=0, show_default=True, help="Noise of the seg generator.")
-@click.option("-q", "--quiet", is_flag=True, help="No stage lines.")
 @engine_options
+@voiced
 @click.version_option(__version__)
 @guarded
 def run(person: Path | None, cloth: Path | None, pairs: Path | None, data: Path | None,
@@ -119,15 +165,14 @@ def run(person: Path | None, cloth: Path | None, pairs: Path | None, data: Path 
         if person is not None:
             raise click.UsageError("give PERSON and CLOTH, or --pairs, not both")
         job = engine_run.PairsJob(pairs, data, values["out"] or Path("results"), values["seed"])
-        done = engine_run.run_pairs(job, opened, log=lambda line: click.echo(line, err=True))
+        done = engine_run.run_pairs(job, opened, log=note(quiet))
         click.echo(f"{done.written} written, {done.kept} there already, {len(done.failed)} failed")
-        sys.exit(11 if done.failed else 0)
+        sys.exit(SOME_FAILED if done.failed else 0)
     if person is None or cloth is None:
         raise click.UsageError("give a person photo and a garment photo: fuw-run person.jpg "
                                "cloth.jpg")
     job_one = engine_run.Job(person=person, cloth=cloth, **values)
-    click.echo(engine_run.run_one(job_one, opened, stage_line(quiet),
-                                  log=lambda line: click.echo(line, err=True)))
+    click.echo(engine_run.run_one(job_one, opened, stage_line(quiet), log=note(quiet)))
 
 
 @click.command(epilog=EXIT_CODES)
@@ -135,9 +180,10 @@ def run(person: Path | None, cloth: Path | None, pairs: Path | None, data: Path 
 @click.option("-o", "--out", type=PATH, required=True, help="VITON-HD folder to write.")
 @click.option("--framed", is_flag=True, help="The photos are cut like VITON-HD's already.")
 @engine_options
+@voiced
 @click.version_option(__version__)
 @guarded
-def prepare(source: Path, out: Path, framed: bool, **values: Any) -> None:
+def prepare(source: Path, out: Path, framed: bool, quiet: bool, **values: Any) -> None:
     """Write a VITON-HD test folder from SOURCE/people and SOURCE/garments.
 
     \b
@@ -147,10 +193,9 @@ def prepare(source: Path, out: Path, framed: bool, **values: Any) -> None:
     from fuw.engine.prepare import PrepareJob
     from fuw.engine.prepare import prepare as prepare_folder
 
-    done = prepare_folder(PrepareJob(source, out, framed), open_options(values),
-                          log=lambda line: click.echo(line, err=True))
+    done = prepare_folder(PrepareJob(source, out, framed), open_options(values), log=note(quiet))
     click.echo(f"{done.written} written, {done.kept} there already, {len(done.failed)} failed")
-    sys.exit(11 if done.failed else 0)
+    sys.exit(SOME_FAILED if done.failed else 0)
 
 
 @click.command(epilog=EXIT_CODES)
@@ -171,8 +216,15 @@ def prepare(source: Path, out: Path, framed: bool, **values: Any) -> None:
 @click.option("--size", default=None, help="Picture, HxW: 1024x768, 512x384.")
 @click.option("--mask-size", type=click.Choice(["320", "640"]), default="320", show_default=True,
               help="Side of U2Net's picture; 640 sees finer edges at four times the cost.")
-@click.option("--backend", "backends", multiple=True, type=click.Choice(["ort-cpu", "openvino"]),
-              help="Runtimes to prove in. Default: all that are installed.")
+@click.option("--backend", "backends", multiple=True,
+              type=click.Choice(["ort-cpu", "openvino", "trt"]),
+              help="Runtimes to prove in. Default: all that are installed. trt: build TensorRT "
+              "engines of what was proved.")
+@click.option("--builder-level", type=click.IntRange(0, 5), default=3, show_default=True,
+              help="TensorRT: 0 builds quickly, 5 runs quickly.")
+@click.option("--workspace", type=click.FloatRange(min=0), default=0.0, help="TensorRT: GiB of GPU "
+              "memory a layer may use; 0 means all.")
+@click.option("--cache", type=PATH, default=None, help="Folder for engines.")
 @click.option("--photos", nargs=2, type=PATH, default=None, help="A person and a garment: judge "
               "the reduced chain by labels, masks, key points and picture too.")
 @click.option("--threads", default=0, help="CPU threads; 0 means all cores.")
@@ -180,7 +232,7 @@ def prepare(source: Path, out: Path, framed: bool, **values: Any) -> None:
 @click.option("--json", "report", type=PATH, help="Report: every comparison, sizes, times.")
 @click.option("--download", is_flag=True, help="Fetch official checkpoints into --weights first.")
 @click.option("--accept-licences", is_flag=True, help="Do not ask about each licence.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@voiced
 @click.version_option(__version__)
 @guarded
 def export(weights: str, networks: str, precisions: tuple[str, ...], size: str | None,
@@ -209,7 +261,7 @@ def export(weights: str, networks: str, precisions: tuple[str, ...], size: str |
     click.echo(done.table())
     if report:
         command.write_report(done, report)
-    sys.exit(0 if done.ok else 7)
+    sys.exit(0 if done.ok else ExportError.exit_code)
 
 
 @click.group(epilog=EXIT_CODES, invoke_without_command=True)
@@ -224,13 +276,20 @@ def export(weights: str, networks: str, precisions: tuple[str, ...], size: str |
 @click.option("--no-baseline", is_flag=True, help="Without the official way (needs no torch).")
 @click.option("--json", "report", type=PATH, help="Where to write the report.")
 @click.option("--html", "page", type=PATH, help="Where to write one self-contained page.")
+@voiced
 @click.version_option(__version__)
 @click.pass_context
 @guarded
 def bench(context: click.Context, report: Path | None, page: Path | None, quick: bool,
-          rounds: int, no_baseline: bool, configurations: tuple[str, ...],
+          rounds: int, no_baseline: bool, configurations: tuple[str, ...], quiet: bool,
           **values: Any) -> None:
-    """Measure latency, stage by stage, against the official way, in one run."""
+    """Measure latency, stage by stage, against the official way, in one run.
+
+    \b
+    fuw-bench --quick
+    fuw-bench --no-baseline --configuration openvino:bf16 --json report.json
+    fuw-bench compare old.json new.json
+    """
     if context.invoked_subcommand is not None:
         return
     from fuw.bench import latency
@@ -239,12 +298,12 @@ def bench(context: click.Context, report: Path | None, page: Path | None, quick:
     options = latency.BenchOptions(
         configurations=reports.names(configurations), rounds=2 if quick else rounds,
         baseline_rounds=1 if quick else 2, baseline=not no_baseline, **values)
-    result = latency.measure(options, log=lambda line: click.echo(line, err=True))
+    result = latency.measure(options, log=note(quiet))
     click.echo(reports.table(result))
     if report:
         latency.write_json(result, report)
     if page:
-        page.write_text(reports.page(result))
+        reports.write_page(result, page)
 
 
 @bench.command("compare")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from fuw.bench.chain import Scene, Timed
 from fuw.bench.stats import Stats, interleave
 from fuw.engine.arrays import F32
 from fuw.engine.clock import Clock
+from fuw.engine.files import write_whole
 from fuw.engine.fitter import Fitter
 from fuw.engine.folders import cache_folder
 from fuw.engine.nets import Nets
@@ -199,6 +199,5 @@ def summary(result: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def write_json(result: Mapping[str, Any], path: Path) -> None:
     """Write the report, whole or not at all."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps(result, indent=1) + "\n")
-    shutil.move(beside, path)
+    text = json.dumps(result, indent=1) + "\n"
+    write_whole(path, lambda handle: handle.write(text.encode()))

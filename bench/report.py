@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from fuw.engine.files import write_whole
 
 ROWS = ("pose", "hands", "densepose", "parse", "agnostic", "prepare person", "mask",
         "prepare garment", "seg", "warp", "misalign", "alias", "picture", "whole fit",
@@ -66,6 +69,11 @@ def page(result: Mapping[str, Any]) -> str:
             "<style>body{font:14px system-ui;margin:2em}td{padding:1px 8px}</style>"
             f"<h1>fuw-bench</h1><p>{html.escape(_machine(result))}</p>"
             f"<table>{''.join(bars)}</table><pre>{html.escape(table(result))}</pre>")
+
+
+def write_page(result: Mapping[str, Any], path: Path) -> None:
+    """Write the page, whole or not at all."""
+    write_whole(path, lambda handle: handle.write(page(result).encode()))
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any],

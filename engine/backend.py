@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,8 @@ import numpy as np
 from fuw.engine.arrays import F32
 from fuw.engine.errors import BackendError
 from fuw.engine.spec import NetSpec
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,11 @@ class Network:
         """Open now instead of at the first call."""
         with self._lock:
             if self._session is None:
-                self._session = self.backend.open(self.model, self.options)
+                model, start = self.model, time.perf_counter()
+                self._session = self.backend.open(model, self.options)
+                log.info("%s opened in %.0f ms: %s, %s in %s", model.spec.name,
+                         (time.perf_counter() - start) * 1000, model.path, model.precision,
+                         self.backend.name)
             return self._session
 
     def __call__(self, *inputs: F32) -> list[F32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 from fuw.engine.dataset import VitonFolder, file_name, write_pairs
 from fuw.engine.errors import FuwError, InputError
 from fuw.engine.fitter import Fitter
+
+logger = logging.getLogger(__name__)
 
 Log = Callable[[str], None]
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif")
@@ -76,7 +79,7 @@ def prepare(job: PrepareJob, options: dict[str, Any], log: Log) -> Prepared:
                     done.kept += 1
             except FuwError as error:
                 done.failed.append(str(photo))
-                log(f"[{number}/{total}] {photo} failed: {error}")
+                logger.warning("%s failed: %s", photo, error)
     write_pairs(folder.pairs_path(), [
         (person, garment)
         for person in people if folder.has_person(person)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 
 from fuw.engine import dataset, keypoints, parts
 from fuw.engine.errors import FuwError
-from fuw.engine.files import write_whole
+from fuw.engine.files import sweep, write_whole
 from fuw.engine.fitter import Fitter
 from fuw.engine.images import check_output, load_image, load_mask, load_parse, save_image
 from fuw.engine.records import Fit, Garment, Given, Person
 
+logger = logging.getLogger(__name__)
+
 Log = Callable[[str], None]
+"""Takes lines of progress. Warnings go to `logging`, so that they outlive a wish for quiet."""
 
 STARTER_NOTE = ("weights: starter (trained on rendered CC0 figures, free for any use); for the "
                 "official ones see fuw-export --help")
@@ -74,7 +78,7 @@ def run_one(job: Job, options: dict[str, Any], on_stage: Callable[[str, float], 
         mask = load_mask(job.mask, cloth.pixels.shape[:2]) if job.mask else None
         fit = fitter.fit(person, fitter.garment(cloth, mask), job.seed)
     for warning in fit.warnings:
-        log(f"warning: {warning.sentence}")
+        logger.warning("%s", warning.sentence)
     if job.parts:
         parts.write_parts(job.parts, fit)
     if job.sheet:
@@ -115,6 +119,7 @@ def run_pairs(job: PairsJob, options: dict[str, Any], log: Log) -> PairsDone:
     """
     folder = dataset.VitonFolder(job.data)
     pairs = dataset.read_pairs(job.pairs)
+    sweep(job.out)
     done = PairsDone()
     with Fitter.open(**options) as fitter:
         log(fitter.summary)
@@ -134,7 +139,7 @@ def run_pairs(job: PairsJob, options: dict[str, Any], log: Log) -> PairsDone:
                 log(f"[{number}/{len(pairs)}] {out}  {sum(fit.timings.values()):.0f} ms")
             except FuwError as error:
                 done.failed.append(f"{person} {cloth}")
-                log(f"[{number}/{len(pairs)}] {person} {cloth} failed: {error}")
+                logger.warning("%s %s failed: %s", person, cloth, error)
     return done
 
 

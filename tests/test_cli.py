@@ -1,6 +1,8 @@
 """The command lines: help, wrong use, exit codes, results on stdout, logs on stderr."""
 
 import json
+import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,8 @@ from PIL import Image
 
 import fuw
 from fuw import cli
+from fuw.engine import errors
+from fuw.engine import run as engine_run
 
 EXAMPLES = Path(fuw.__file__).parent / "examples"
 PERSON, GARMENT = str(EXAMPLES / "person_1.jpg"), str(EXAMPLES / "garment_1.jpg")
@@ -22,6 +26,7 @@ COMMANDS = {"run": cli.run, "prepare": cli.prepare, "export": cli.export, "bench
 def test_help_has_examples_and_exit_codes(name: str) -> None:
     done = CliRunner().invoke(COMMANDS[name], ["--help"])
     assert done.exit_code == 0 and "Exit codes: 0 done" in done.output
+    assert f"  fuw-{name}" in done.output.partition("Options:")[0]
 
 
 def test_help_loads_neither_numpy_nor_torch() -> None:
@@ -70,3 +75,65 @@ def test_info_says_ready_and_what_to_do() -> None:
     told = json.loads(done.output)
     assert done.exit_code == 0 and told["ready"]
     assert all(p["fix"] for p in told["problems"])
+
+
+def _error_codes() -> dict[str, int]:
+    """Exit codes by the name of the error, from the errors themselves."""
+    return {name: error.exit_code for name, error in vars(errors).items()
+            if isinstance(error, type) and issubclass(error, errors.FuwError)}
+
+
+def test_exit_codes_of_errors_help_and_docs_agree() -> None:
+    told = dict(re.findall(r"(\d+) ([^;.]+)[;.]", cli.EXIT_CODES.partition(":")[2]))
+    docs = (EXAMPLES.parent / "docs" / "exit_codes.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| ([^|]+?) \| (?:`(\w+)`)? ?\|$", docs, re.MULTILINE)
+    assert {name: int(code) for code, _, name in rows if name} == _error_codes()
+    ours = {0, cli.SOME_FAILED, cli.INTERRUPTED}
+    assert {int(code) for code in told} == ours | set(_error_codes().values())
+    assert {code for code, _, _ in rows} == set(told)
+    for code, meaning, _ in rows:  # the table says it in the help's words, and more
+        assert set(told[code].split()) <= set(re.findall(r"[\w-]+", meaning)), (code, meaning)
+
+
+@pytest.mark.parametrize("name", ["run", "prepare", "export", "bench"])
+def test_v_and_q_everywhere_and_not_both(name: str) -> None:
+    names = {option for p in COMMANDS[name].params for option in p.opts}
+    assert {"-v", "--verbose", "-q", "--quiet"} <= names
+    arguments = ["photos", "-o", "out"] if name == "prepare" else []
+    done = CliRunner().invoke(COMMANDS[name], [*arguments, "-v", "-q"])
+    assert done.exit_code == 2 and "exclude each other" in done.stderr
+
+
+def _talkative(job: engine_run.Job, options: object, on_stage: object,
+               log: engine_run.Log) -> Path:
+    """A `run_one` that says something of every kind."""
+    library = logging.getLogger("fuw.engine.backend")
+    log("progress")
+    library.debug("detail")
+    library.info("what was opened")
+    library.warning("the garment is cut off")
+    return Path("out.jpg")
+
+
+@pytest.mark.parametrize(("flags", "lines"), [
+    ([], ["progress", "warning: the garment is cut off"]),
+    (["-q"], ["warning: the garment is cut off"]),
+    (["-v"], ["progress", "debug: detail", "info: what was opened",
+              "warning: the garment is cut off"]),
+])
+def test_results_on_stdout_and_as_much_log_as_wished(
+        flags: list[str], lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_run, "run_one", _talkative)
+    before = logging.getLogger("fuw").handlers[:]
+    done = CliRunner().invoke(cli.run, [PERSON, GARMENT, *flags])
+    assert done.stdout == "out.jpg\n" and done.stderr.splitlines() == lines
+    assert logging.getLogger("fuw").handlers == before
+
+
+def test_ctrl_c_is_a_sentence_and_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine_run, "run_one", interrupted)
+    done = CliRunner().invoke(cli.run, [PERSON, GARMENT])
+    assert done.exit_code == 130 and done.stderr.startswith("fuw: interrupted")
