@@ -4,6 +4,7 @@ Coordinates of points are pixel indices (the centre of the first pixel is 0, 0),
 writes them; inside, edges count (that centre is 0.5, 0.5).
 """
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -96,14 +97,15 @@ class Frame:
         self._check(photo)
         if self.angle:
             raise ValueError("a turned frame cannot be pasted back")
-        x0, y0 = max(0, round(self.left)), max(0, round(self.top))
-        x1 = min(self.photo_size[1], round(self.left + self.size[1] / self.scale))
-        y1 = min(self.photo_size[0], round(self.top + self.size[0] / self.scale))
+        x0, x1 = _whole(self.left, self.size[1] / self.scale, self.photo_size[1])
+        y0, y1 = _whole(self.top, self.size[0] / self.scale, self.photo_size[0])
         out = photo.copy()
         if x1 <= x0 or y1 <= y0:
             return out
-        box = ((x0 - self.left) * self.scale, (y0 - self.top) * self.scale,
-               (x1 - self.left) * self.scale, (y1 - self.top) * self.scale)
+        # Pillow refuses a box that leaves its picture by a rounding error.
+        box = (max(0.0, (x0 - self.left) * self.scale), max(0.0, (y0 - self.top) * self.scale),
+               min(float(self.size[1]), (x1 - self.left) * self.scale),
+               min(float(self.size[0]), (y1 - self.top) * self.scale))
         patch = _resized(fitted, (y1 - y0, x1 - x0), box, 1 / self.scale)
         width = max(1.0, seam * (x1 - x0))
         alpha = _ramp(y1 - y0, width, y0 > 0, y1 < self.photo_size[0])[:, None] * _ramp(
@@ -161,6 +163,11 @@ def _covered(start: float, length: int, scale: float, size: int) -> tuple[int, i
     """First and last (exclusive) picture pixel that the photo covers at least by half."""
     first, last = round(-start * scale), round((length - start) * scale)
     return max(0, first), min(size, last)
+
+
+def _whole(start: float, length: float, limit: int) -> tuple[int, int]:
+    """First and last (exclusive) photo pixel that the picture covers wholly."""
+    return max(0, math.ceil(start - 1e-6)), min(limit, math.floor(start + length + 1e-6))
 
 
 def _turned(x: float, y: float, size: tuple[int, int], turns: int) -> tuple[float, float]:

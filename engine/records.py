@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from fuw.engine.arrays import F32, U8
 from fuw.engine.frame import Frame
 from fuw.engine.images import save_image
 from fuw.engine.judgement import Warning_
+from fuw.kernels.cpu.parse import ARM_GROUPS, UPPER_GROUP
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,13 @@ class Fit:
         """Write the picture; the suffix decides the format. Whole or not at all."""
         return save_image(Path(path), self.image, quality=quality)
 
+    def changed(self) -> U8:
+        """Where the fit replaces the photo, u8 (H, W), 255 inside: what I_a hides, and the
+        garment and arms of S^. Elsewhere I^ only redraws the photo."""
+        hidden = (self.person.agnostic != self.person.image).any(2)
+        drawn = np.isin(self.parts.seg, (UPPER_GROUP, *ARM_GROUPS))
+        return np.where(hidden | drawn, np.uint8(255), np.uint8(0))
+
     def pasted_back(self) -> U8:
-        """The original photo, full resolution, with the fitted region put back, u8 (h, w, 3)."""
-        return self.person.frame.paste_back(self.person.photo, self.image)
+        """The original photo, full resolution, with what changed put in, u8 (h, w, 3)."""
+        return self.person.frame.paste_back(self.person.photo, self.image, self.changed())

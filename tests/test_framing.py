@@ -136,6 +136,21 @@ def test_paste_back_with_a_frame_that_hangs_over_the_photo():
     assert (out[120:] == 0).all() and np.array_equal(out[:88], photo[:88])
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_paste_back_wherever_the_frame_lies(seed):
+    """Edges between pixels, outside the photo, larger than it: the middle is the picture's."""
+    rng = np.random.default_rng(seed)
+    height, width = (int(n) for n in rng.integers(100, 300, 2))
+    x, y, scale = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.2, 2)
+    frame = Frame((height, width), (256, 192), x, y, scale, (0, 0, 0))
+    photo = np.full((height, width, 3), 200, np.uint8)
+    out = frame.paste_back(photo, np.full((256, 192, 3), 50, np.uint8))
+    assert (out[int(y), int(x)] == 50).all()
+    rows, columns = np.nonzero((out != photo).any(2))
+    assert columns.min() >= frame.left - 1e-6 and columns.max() + 1 <= x + 96 / scale + 1e-6
+    assert rows.min() >= frame.top - 1e-6 and rows.max() + 1 <= y + 128 / scale + 1e-6
+
+
 # --- people -----------------------------------------------------------------------------------
 
 

@@ -4,8 +4,7 @@ import numpy as np
 
 from fuw.engine.arrays import F32, U8
 from fuw.kernels.cpu.fit import signed
-
-UPPER_GROUP = 2  # of the 7 groups
+from fuw.kernels.cpu.parse import UPPER_GROUP
 
 
 def misalignment(upper: F32, warped_mask: F32) -> F32:

@@ -23,6 +23,7 @@ TORSO_BACK, TORSO_FRONT = 1, 2  # DensePose's I
 GROUPS_13 = ((0, 10), (1, 2), (4, 13), (5, 6, 7), (9, 12), (14,), (15,), (16,), (17,), (18,), (19,),
              (8,), (3, 11))
 GROUPS_7 = ((0,), (2, 4, 7, 8, 9, 10, 11), (3,), (1,), (5,), (6,), (12,))
+UPPER_GROUP, ARM_GROUPS = 2, (4, 5)  # of the 7
 
 # Proportions of a head along the line nose (0) -> neck (1): the chin's place, and at least half the
 # face's breadth. An adult's nose-to-chin is about 7.5 cm of the 17 to the pit of the neck.

@@ -10,12 +10,11 @@ import numpy.typing as npt
 
 from fuw.engine.arrays import F32, U8, Bool
 from fuw.kernels.cpu.fit import signed
-from fuw.kernels.cpu.parse import one_hot
+from fuw.kernels.cpu.parse import UPPER_GROUP, one_hot
 from fuw.kernels.cpu.segment import garment
 
 CONTROL = 5  # control points along each axis
 SPAN = 0.9  # both the control points and the sampling grid span -0.9..0.9
-UPPER_GROUP = 2
 BLOCK_ROWS = 32
 
 
