@@ -26,6 +26,7 @@ from fuw.engine.backend import Model, OpenOptions, Session
 from fuw.engine.errors import BackendError
 from fuw.engine.ort_cuda import OrtCuda
 from fuw.engine.store import Key, Store
+from fuw.engine.weights import folder_of
 from fuw.kernels.device import DeviceArray
 from fuw.kernels.launch import CudaDevice, parse_device
 
@@ -165,10 +166,7 @@ class TensorRt:
 
 def _next(model: Model, options: OpenOptions, why: str) -> Session:
     """The same file in ONNX Runtime CUDA."""
-    name, folder = model.spec.name, model.path.parent
-    weights = "starter" if model.origin == "starter" else str(
-        folder.parent if folder.name == "onnx" else folder)
-    mend = (f"fuw-export --weights {weights} --{model.precision} --backend trt --networks {name}")
+    name, mend = model.spec.name, _export_command(model)
     try:
         session = OrtCuda().open(model, options)
     except BackendError as error:
@@ -177,6 +175,17 @@ def _next(model: Model, options: OpenOptions, why: str) -> Session:
     log.warning("%s has no TensorRT engine (%s) and runs in ONNX Runtime CUDA; build it: %s",
                 name, why, mend)  # fmt: skip
     return session
+
+
+def _export_command(model: Model) -> str:
+    """The line that builds the engine of `model`."""
+    folder = model.path.parent
+    words = f"--{model.precision} --backend trt --networks {model.spec.name}"
+    if model.origin != "starter":
+        return f"fuw-export --weights {folder.parent if folder.name == 'onnx' else folder} {words}"
+    if folder == folder_of("starter"):  # the package's own files stay as they are
+        return f"fuw-export {words}, then use --weights onnx"
+    return f"fuw-export --out {folder} {words}"
 
 
 def load(trt: ModuleType, plan: bytes, name: str) -> Any:

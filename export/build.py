@@ -10,6 +10,7 @@ from fuw.engine.networks import NETWORKS, network
 from fuw.engine.weights import folder_of
 from fuw.export import publish
 from fuw.export.agreement import judge_chain
+from fuw.export.engines import engine_rows, require_tensorrt
 from fuw.export.job import Job
 from fuw.export.options import ExportOptions, Progress
 from fuw.export.report import Report, Row
@@ -23,7 +24,10 @@ def main_export(options: ExportOptions, progress: Progress | None = None) -> Rep
     Raises:
         UnknownNetwork: a name in `networks` that is not in the table.
         CheckpointError: no folder of weights at all.
+        BackendError: engines are wanted and TensorRT is not installed.
     """
+    if "trt" in options.backends:
+        require_tensorrt()
     names = options.networks or tuple(NETWORKS)
     specs = [network(name) for name in names]
     if options.weights != "starter" and not Path(options.weights).is_dir():
@@ -37,6 +41,8 @@ def main_export(options: ExportOptions, progress: Progress | None = None) -> Rep
         rows += job.rows(asked=bool(options.networks))
     if options.photos is not None:
         rows += _agreements(options, options.photos, progress)
+    if "trt" in options.backends:
+        rows += engine_rows(options, rows, progress)
     return Report(tuple(rows))
 
 

@@ -27,10 +27,13 @@ class ExportOptions:
         size: (height, width) of the picture, for the networks that follow it.
         mask_size: side of U2Net's square picture, 320 or 640.
         force: export again what is up to date.
-        backends: runtimes to prove in; empty means every one that is installed.
+        backends: runtimes to prove in; empty means every one that is installed. "trt" builds
+            TensorRT engines of what was proved.
         photos: a person and a garment: the reduced chain is then judged by its labels, masks, key
             points and picture as well.
         threads: of the runtimes; 0 means all cores.
+        builder_level, workspace: of TensorRT, see `fuw.export.to_trt.BuildOptions`.
+        cache: folder for engines; None means the user's.
     """
 
     weights: str = "starter"
@@ -44,6 +47,9 @@ class ExportOptions:
     backends: tuple[str, ...] = ()
     photos: tuple[Path, Path] | None = None
     threads: int = 0
+    builder_level: int = 3
+    workspace: float = 0
+    cache: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -55,4 +61,5 @@ class ExportOptions:
     @property
     def runtimes(self) -> tuple[str, ...]:
         """The runtimes to prove in."""
-        return self.backends or tuple(n for n, p in RUNTIMES.items() if find_spec(p))
+        asked = tuple(name for name in self.backends if name in RUNTIMES)
+        return asked or tuple(n for n, p in RUNTIMES.items() if find_spec(p))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from fuw.export.verify import Verdict
 
-Status = Literal["proved", "up to date", "agrees", "skipped", "failed"]
+Status = Literal["proved", "up to date", "agrees", "built", "skipped", "failed"]
 HEADER = ("network", "file", "status", "worst rel. L2", "gate", "at", "fp32 nodes", "MB", "s")
 
 
