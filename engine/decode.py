@@ -136,7 +136,7 @@ def _formats(handle: BinaryIO, name: str) -> tuple[str, ...]:
         import pillow_heif
     except ImportError:
         raise InputError(f"{name}: is a HEIC photo; install pillow-heif (pip install "
-                         "pillow-heif) or save it as JPEG") from None
+                         "'fuw[heic]') or save it as JPEG") from None
     pillow_heif.register_heif_opener()
     return ("HEIF",)
 

@@ -1,12 +1,17 @@
 """The package list, the wheel and the import stay true to the tree."""
 
+import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -46,17 +51,65 @@ def test_runtime_modules_never_import_torch() -> None:
     subprocess.run([sys.executable, "-P", "-c", code], check=True, cwd="/")
 
 
-@pytest.mark.slow
-def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the source distribution; built once, and the wheel from the
+    latter, as a packager would."""
+    folder = tmp_path_factory.mktemp("dist")
     subprocess.run(
-        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)],
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)],
         check=True, capture_output=True,
     )
-    (wheel,) = tmp_path.glob("*.whl")
+    return folder
+
+
+@pytest.mark.slow
+def test_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     tops = {n.split("/")[0] for n in names}
     assert tops == {"fuw", f"fuw-{CONFIG['project']['version']}.dist-info"}
     assert "fuw/py.typed" in names and "fuw/engine/networks.py" in names
     assert not any(n.startswith(("fuw/tests", "fuw/starter")) for n in names)
     assert any(n.startswith("fuw/models/starter/") and n.endswith(".onnx") for n in names)
-    assert (tmp_path / f"fuw-{CONFIG['project']['version']}.tar.gz").exists()
+    assert (built / f"fuw-{CONFIG['project']['version']}.tar.gz").exists()
+
+
+def fresh_environment(folder: Path, wheel: Path) -> tuple[Path, Path]:
+    """A new virtual environment with the wheel; returns its bin and its site-packages.
+
+    What the wheel depends on is lent by this environment, at the end of the path. Its own editable
+    `fuw` is not: a `.pth` file works in a site folder only.
+    """
+    venv.create(folder, with_pip=False)
+    binaries = folder / ("Scripts" if sys.platform == "win32" else "bin")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--python", str(binaries / "python"), "install", "-q",
+         "--no-deps", "--no-index", str(wheel)], check=True, capture_output=True,
+    )
+    (site,) = (p.parent for p in folder.rglob("site-packages/fuw"))
+    (site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return binaries, site
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_dresses_somebody(built: Path, tmp_path: Path) -> None:
+    """Installed elsewhere, with an empty HOME, no repository in sight, and no torch loaded."""
+    binaries, site = fresh_environment(tmp_path / "venv", next(built.glob("*.whl")))
+    work = tmp_path / "work"
+    work.mkdir()
+    for name in ("person_1.jpg", "garment_1.jpg"):
+        shutil.copy(ROOT / "examples" / name, work)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def run(*command: str) -> str:
+        return subprocess.run([str(binaries / command[0]), *command[1:]], check=True, cwd=work,
+                              env=environment, capture_output=True, text=True).stdout
+
+    said = run("fuw-run", "person_1.jpg", "garment_1.jpg", "-q")
+    assert said == "person_1_garment_1.jpg\n"
+    assert Image.open(work / said.strip()).size == (768, 1024)
+    used = run("python", "-c", "import sys, fuw.cli, fuw.engine.fitter as f; print(f.__file__); "
+               "assert 'torch' not in sys.modules")
+    assert Path(used.strip()).is_relative_to(site)
