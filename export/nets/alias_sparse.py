@@ -21,6 +21,7 @@ from fuw.export.nets.alias import (
     MaskNorm,
     instance_norm,
     level_size,
+    picture,
 )
 from fuw.export.nets.patterns import Patterns, find_patterns, label_codes
 from fuw.export.nets.spectral import SpectralConv2d, fold_spectral_norm
@@ -68,7 +69,7 @@ class SparseNorm(nn.Module):
         """
         table = self.table(patterns)
         scale, shift = table[:, : self.channels], table[:, self.channels:]
-        return normalized * scale[patterns.row] + shift[patterns.row]
+        return normalized * F.embedding(patterns.row, scale) + F.embedding(patterns.row, shift)
 
 
 def _plain(conv: nn.Module, bias: bool = True) -> nn.Conv2d:
@@ -149,7 +150,8 @@ class SparseALIAS(nn.Module):
         convs = [alias.get_submodule(f"conv_{i}") for i in range(alias.levels)]
         # The first level's shortcut passes its features on as they are; all others are normalised.
         self.features = nn.ModuleList(_plain(conv, bias=i == 0) for i, conv in enumerate(convs))
-        self.conv_img, self.carry = alias.conv_img, alias.carry
+        self.conv_img = alias.conv_img
+        self.carry, self.blends = alias.carry, alias.blends
 
     def forward(self, x: torch.Tensor, seg: torch.Tensor, seg_div: torch.Tensor,
                 misalign: torch.Tensor) -> torch.Tensor:
@@ -170,10 +172,8 @@ class SparseALIAS(nn.Module):
             mask = F.interpolate(misalign, size=size, mode="nearest") if masked else None
             patterns = find_patterns(labels, label_codes(labels))
             y = sparse(y, features[level], patterns, mask)
-        return self.picture(y, x)
-
-    # The same step of the same parameters, whichever form came before it.
-    picture = ALIASGenerator.picture
+        return picture(self.conv_img, y, x if self.carry else None,
+                       seg_div if self.blends else None)
 
 
 def sparse_module(alias: ALIASGenerator) -> nn.Module:

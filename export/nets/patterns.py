@@ -17,10 +17,9 @@ SIDE = 2 * REACH + 1
 BUCKETS = 262139  # prime; a collision costs rows, never correctness
 MIXERS = (1009, 1277, 1613, 1733, 1999)  # primes; sums stay below 2**30 (OpenVINO has only int32)
 MOST_LABELS = 8  # for the same bound: 9**5 * sum(MIXERS) < 2**30
-# Places in a window of 25: its middle 3x3, and what the first convolution sees at each of those.
-_MIDDLE = [y * SIDE + x for y in (1, 2, 3) for x in (1, 2, 3)]
-_INNER = [[(y + i) * SIDE + x + j for i in range(3) for j in range(3)]
-          for y in range(3) for x in range(3)]
+# Of a window's 25 places: the 3x3 that the first convolution sees, at each of the middle 3x3.
+_INNER = [(y + i) * SIDE + x + j
+          for y in range(3) for x in range(3) for i in range(3) for j in range(3)]
 
 
 class Patterns(NamedTuple):
@@ -70,49 +69,49 @@ def _representatives(codes: torch.Tensor, labels: int) -> tuple[torch.Tensor, to
     One bucket per hash keeps one window; a window that differs from the one in its bucket stands
     for itself.
     """
-    base = labels + 1
-    digits = torch.tensor([base**i for i in range(SIDE)], dtype=torch.int32)
-    fractional = (codes > labels).any(1)
+    digits = torch.tensor([(labels + 1) ** i for i in range(SIDE)], dtype=torch.int32)
+    fractional = (codes > labels).any(1, keepdim=True)
     lines = (codes.view(-1, SIDE, SIDE) * digits).sum(2, dtype=torch.int32)  # five lines a window
-    lines = torch.where(fractional[:, None], torch.full_like(lines, -1), lines)
+    lines = torch.where(fractional, -1, lines)
     mixed = (lines * torch.tensor(MIXERS, dtype=torch.int32)).sum(1, dtype=torch.int32)
     bucket = torch.remainder(mixed, BUCKETS).long()
     own = torch.arange(codes.shape[0])
     kept = torch.zeros(BUCKETS, dtype=torch.long).scatter(0, bucket, own)
-    representative = kept[bucket]
-    equal = (lines == lines[representative]).all(1) & ~fractional
-    alone = ~equal | (representative == own)
+    representative = kept.index_select(0, bucket)
+    differs = (lines != lines.index_select(0, representative)).any(1) | fractional[:, 0]
+    alone = differs | (representative == own)
     return alone, torch.where(alone, own, representative)
 
 
-def _offsets(width: int) -> torch.Tensor:
-    """(25,) steps from a window's first corner to its pixels in a map of `width` columns."""
-    side = torch.arange(SIDE)
-    return (side[:, None] * width + side).flatten()
-
-
 def find_patterns(seg: torch.Tensor, code: torch.Tensor) -> Patterns:
-    """The distinct 5x5 windows of seg (b, labels, h, w), given its `label_codes` (b, h, w)."""
+    """The distinct 5x5 windows of seg (b, labels, h, w), given its `label_codes` (b, h, w).
+
+    `index_select` and `embedding` instead of brackets: each is one Gather of the exported graph.
+    """
     b, labels, h, w = seg.shape
     if labels > MOST_LABELS:
         raise ValueError(f"a label map of {labels} channels; windows of at most {MOST_LABELS} "
                          "labels can be told apart in 32 bits")
     rows, columns = h + 2 * REACH, w + 2 * REACH
-    place = torch.nonzero(~_constant_windows(code, labels))  # (n, 3): sample, y, x
-    corner = (place[:, 0] * rows + place[:, 1]) * columns + place[:, 2]
-    window = corner[:, None] + _offsets(columns)  # (n, 25) places in the padded map
-    padded_code = F.pad(code, (REACH,) * 4, value=float(labels)).int().flatten()
-    codes = padded_code[window]
+    offsets = (torch.arange(SIDE)[:, None] * columns + torch.arange(SIDE)).flatten()
+    pixel = torch.nonzero(~_constant_windows(code, labels).flatten())[:, 0]  # (n,)
+    corner = pixel + 2 * REACH * (pixel // w)  # first corner of its window in the padded map
+    if b > 1:
+        corner = corner + 2 * REACH * columns * (pixel // (h * w))
+    window = corner[:, None] + offsets  # (n, 25) places in the padded map
+    padded_code = F.pad(code, (REACH,) * 4, value=float(labels)).int()
+    codes = padded_code.view(-1).index_select(0, window.view(-1)).view(-1, SIDE * SIDE)
     alone, representative = _representatives(codes, labels)
-    order = torch.cumsum(alone.long(), 0) - 1
-    flat = (place[:, 0] * h + place[:, 1]) * w + place[:, 2]
-    row = code.flatten().long().scatter(0, flat, labels + order[representative]).view(b, h, w)
+    number = labels - 1 + torch.cumsum(alone.long(), 0)
+    row = code.flatten().long().scatter(0, pixel, number.index_select(0, representative))
 
-    chosen = torch.nonzero(alone)[:, 0]
-    inside = (codes[chosen][:, _MIDDLE] != labels).to(seg.dtype)[:, :, None]
-    padded = F.pad(seg, (REACH,) * 4).flatten()
-    plane = rows * columns
-    start = place[chosen, 0] * ((labels - 1) * plane)  # of the sample, beyond what `window` counts
-    seen = window[chosen][:, _INNER] + start[:, None, None]  # (u, 9, 9)
-    seen = seen[..., None] + torch.arange(labels) * plane
-    return Patterns(row, padded[seen].flatten(2), inside)
+    chosen = torch.nonzero(alone)[:, 0]  # (u,)
+    middle = codes.index_select(0, chosen).view(-1, SIDE, SIDE)[:, 1:-1, 1:-1]
+    inside = (middle != labels).to(seg.dtype).reshape(-1, 9, 1)
+    place = window.index_select(0, chosen)
+    if b > 1:  # `window` counts one plane a sample, the map has `labels` of them
+        place = place + (labels - 1) * rows * columns * (place[:, :1] // (rows * columns))
+    place = place[:, :, None] + torch.arange(labels) * (rows * columns)  # (u, 25, labels)
+    seen = F.pad(seg, (REACH,) * 4).view(-1).index_select(0, place.view(-1))
+    seen = seen.view(-1, SIDE * SIDE, labels).index_select(1, torch.tensor(_INNER))
+    return Patterns(row.view(b, h, w), seen.reshape(-1, 9, 9 * labels), inside)
