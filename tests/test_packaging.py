@@ -104,8 +104,10 @@ def test_the_wheel_alone_dresses_somebody(built: Path, tmp_path: Path) -> None:
     environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
 
     def run(*command: str) -> str:
-        return subprocess.run([str(binaries / command[0]), *command[1:]], check=True, cwd=work,
-                              env=environment, capture_output=True, text=True).stdout
+        done = subprocess.run([str(binaries / command[0]), *command[1:]], cwd=work,
+                              env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     said = run("fuw-run", "person_1.jpg", "garment_1.jpg", "-q")
     assert said == "person_1_garment_1.jpg\n"

@@ -1,0 +1,191 @@
+"""What README.md and docs/ tell people to type works, and what they point at exists.
+
+Every command in them is run here, in the order of its document, on the example photos with the
+starter weights, or it is in LISTED with the reason why not. A new command is run by itself;
+one that cannot be has to be listed.
+"""
+
+import re
+import shlex
+import shutil
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from documents import (
+    DOCUMENTS,
+    GUIDES,
+    KOREAN,
+    README,
+    ROOT,
+    anchors,
+    blocks,
+    headings,
+    inline_code,
+    links,
+    prose,
+    table_rows,
+)
+from PIL import Image
+
+from fuw import cli
+from fuw.engine.dataset import read_pairs
+
+COMMANDS: dict[str, click.Command] = {
+    "fuw-run": cli.run, "fuw-prepare": cli.prepare, "fuw-export": cli.export,
+    "fuw-bench": cli.bench, "fuw-info": cli.info}
+
+MAKE = "builds a virtual environment from downloads; .ci/ runs `make test` itself"
+DOWNLOAD = "downloads"
+OFFICIAL = "needs official checkpoints, which may not be shipped"
+LISTED = {
+    "make demo": MAKE,
+    "make test": MAKE,
+    "pip install 'fuw[export]'": DOWNLOAD,
+    "fuw-export --download --weights checkpoints": DOWNLOAD,
+    "fuw-export --weights checkpoints --fp16": OFFICIAL,
+    "fuw-export --weights checkpoints --fp32": OFFICIAL,
+    "fuw-export --weights checkpoints --fp32 --fp16": OFFICIAL,
+    "fuw-export --weights checkpoints --networks alias --fp16 --size 512x384": OFFICIAL,
+    "fuw-export --fp16 --photos person.jpg cloth.jpg":
+        "minutes of CPU: eight networks rounded node by node; tests/test_export_build.py and "
+        "tests/test_agreement.py run the same on small ones",
+}
+PHOTOS = {"me.jpg": "person_1", "person.jpg": "person_1", "shirt.jpg": "garment_1",
+          "cloth.jpg": "garment_1", "red.jpg": "garment_1", "blue.jpg": "garment_2",
+          "photos/people/me.jpg": "person_1", "photos/garments/shirt.jpg": "garment_1"}
+PROMISED = {  # what a document's commands leave behind, the pictures first
+    "README.md": ("me_shirt.jpg", "sheet.jpg", "viton_hd/test/image/me.jpg",
+                  "viton_hd/test/cloth-mask/shirt.jpg", "results/me_shirt.jpg",
+                  "viton_hd/test/test_pairs.txt"),
+    "official_weights.md": ("person_cloth.jpg",),
+}
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder of somebody who follows the README, photos and exported weights in it."""
+    for name, example in PHOTOS.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "examples" / f"{example}.jpg", tmp_path / name)
+    shutil.copytree(ROOT / "models" / "starter", tmp_path / "checkpoints" / "onnx")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def commands(document: Path) -> list[str]:
+    """The commands of a document's shell blocks."""
+    return [line for block in blocks(document, "sh") for line in block.commands]
+
+
+def follow(command: str) -> None:
+    """Run one command of ours; it has to succeed and to put what it says on the right stream."""
+    name, *arguments = shlex.split(command)
+    assert name in COMMANDS, f"{command!r} is new: list it in LISTED with its reason"
+    done = CliRunner().invoke(COMMANDS[name], arguments)
+    assert done.exit_code == 0, f"{command}: {done.exit_code}\n{done.output}\n{done.exception!r}"
+    assert done.stdout and "\x1b" not in done.output, command
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", GUIDES, ids=lambda path: path.name)
+def test_commands_do_what_the_document_says(document: Path, desk: Path) -> None:
+    todo = [command for command in commands(document) if command not in LISTED]
+    for command in todo:
+        follow(command)
+    promised = PROMISED.get(document.name, ())
+    assert bool(promised) == bool(todo), "say in PROMISED what the commands leave behind"
+    for name in promised:
+        assert (desk / name).exists(), name
+        if name.endswith(".jpg"):
+            Image.open(desk / name).load()
+
+
+@pytest.mark.parametrize("command", [c for c in LISTED if c.startswith("fuw-")])
+def test_listed_commands_parse(command: str) -> None:
+    name, *arguments = shlex.split(command)
+    COMMANDS[name].make_context(name, arguments)
+
+
+def test_make_has_the_targets_that_are_named() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {span.split()[1] for path in DOCUMENTS for span in (*inline_code(path), *commands(path))
+             if re.match(r"make [a-z-]+$", span)}
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_nothing_listed_is_gone() -> None:
+    assert set(LISTED) <= {command for document in GUIDES for command in commands(document)}
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_runs(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = blocks(README, "python")
+    exec(compile(block.text, "README.md", "exec"), {"__name__": "__main__"})
+    assert {"me_red.jpg", "me_blue.jpg"} <= {p.name for p in desk.iterdir()}
+    assert capsys.readouterr().out.count("alias") == 2
+
+
+@pytest.mark.parametrize("document", GUIDES, ids=lambda path: path.name)
+def test_blocks_are_commands_python_or_figures(document: Path, tmp_path: Path) -> None:
+    """A block of another kind would slip past the tests above."""
+    for block in blocks(document):
+        assert block.language in ("sh", "python", ""), block
+        assert document == README or block.language != "python", "run it in a test first"
+        if block.language == "":
+            assert not re.search(r"^(\$|fuw-|pip |make |python)", block.text, re.MULTILINE), block
+
+
+def test_the_pairs_shown_are_pairs(tmp_path: Path) -> None:
+    (block,) = (b for b in blocks(ROOT / "docs" / "viton_hd_folders.md")
+                if b.text.startswith("00891_00.jpg"))
+    (tmp_path / "pairs.txt").write_text(block.text)
+    assert len(read_pairs(tmp_path / "pairs.txt")) == 2
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in links(document):
+        if re.match(r"(https?|mailto):", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = document.parent / name if name else document
+        assert target.exists(), f"{document.name} links to {link}"
+        assert not anchor or anchor in anchors(target), f"{document.name} links to {link}"
+
+
+@pytest.mark.parametrize("document", GUIDES, ids=lambda path: path.name)
+def test_paths_and_options_named_in_the_text_exist(document: Path) -> None:
+    known = {option for c in COMMANDS.values() for p in c.params for option in p.opts}
+    for span in inline_code(document):
+        if re.match(r"(engine|export|kernels|bench|starter|tests|docs|models|examples)/\S+$", span):
+            assert list(ROOT.glob(span)), f"{document.name} names {span}"
+        first = span.split()[0] if span.split() else ""
+        if first in COMMANDS or first.startswith("--"):
+            mine = ({o for p in COMMANDS[first].params for o in p.opts} if first in COMMANDS
+                    else known) | {"--help", "--version"}
+            asked = set(re.findall(r"(?<!\S)--[a-z][\w-]*", span))
+            assert asked <= mine, f"{document.name}: {span}"
+
+
+def test_extras_named_anywhere_are_extras() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"]
+    sources = [*DOCUMENTS, ROOT / "cli.py", *(ROOT / "engine").rglob("*.py"),
+               *(ROOT / "export").rglob("*.py")]
+    named = {extra for path in sources
+             for group in re.findall(r"\bfuw\[([a-z, ]+)\]", path.read_text())
+             for extra in re.split(r", *", group)}
+    assert named and named <= set(extras)
+
+
+def test_the_korean_readme_follows_the_english_one() -> None:
+    assert [level for level, _ in headings(KOREAN)] == [level for level, _ in headings(README)]
+    assert blocks(KOREAN) == blocks(README)
+    assert table_rows(KOREAN) == table_rows(README)
+    assert set(links(KOREAN)) - {"README.md"} == set(links(README)) - {"README.ko.md"}
+    assert "README.ko.md" in links(README) and "README.md" in links(KOREAN)
+    hangul = len(re.findall("[가-힣]", prose(KOREAN)))
+    assert hangul > 0.15 * len(prose(KOREAN)), "not a translation"
