@@ -365,7 +365,8 @@ ALIAS = NetSpec(
     variants={
         "official": Variant(sizes={"height": 1024, "width": 768}),
         "starter": Variant(
-            width=0.125, options={"least": 8, "carry": True}, sizes={"height": 1024, "width": 768},
+            width=0.125, options={"least": 8, "carry": True, "blends": True},
+            sizes={"height": 1024, "width": 768},
         ),
     },
     multiple=128,

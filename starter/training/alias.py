@@ -77,9 +77,11 @@ class Painting:
 
     def build(self) -> nn.Module:
         levels = FULL_LEVELS - max(1, FULL_HEIGHT // self.size).bit_length() + 1
-        net = build("alias", WIDTH, least=LEAST, levels=levels, carry=True)
+        net = build("alias", WIDTH, least=LEAST, levels=levels, carry=True, blends=True)
         pass_inputs_on(net)
         before = self.weights / f"alias_{self.size // 2}.pt"
+        carried = self.weights / "alias_carry.pt"  # without the gates
+        before = carried if carried.exists() else before
         if before.exists():
             grow(net, torch.load(before, map_location="cpu", weights_only=True)["ema"])
         return net
@@ -191,17 +193,29 @@ def _at(f: Fitting, size: tuple[int, int]) -> Sample:
 
 
 def pass_inputs_on(net: nn.Module) -> None:
-    """Let the last convolution begin as agnostic person + warped garment, each where it is."""
+    """Let the last convolution begin as agnostic person + warped garment, each where it is.
+
+    The gates begin mostly open: the garment as it was warped, the ground as it spreads.
+    """
     assert isinstance(net, ALIASGenerator)
     with torch.no_grad():
         carried = net.conv_img.weight[:, -9:]  # agnostic 3, pose 3, warped garment 3
         carried.zero_()
         for colour in range(3):
             carried[colour, colour, 1, 1] = carried[colour, 6 + colour, 1, 1] = 1.0
+        net.conv_img.weight[3:] = 0.0
+        assert net.conv_img.bias is not None
+        net.conv_img.bias[3:] = torch.tensor([0.5, 2.5])
 
 
 def grow(net: nn.Module, state: dict[str, Tensor]) -> None:
-    """Fill the network from one with a level less; what is new or of another shape stays."""
+    """Fill the network from one with a level less; what is new or of another shape stays.
+
+    A last convolution without gates fills the colours of one with them.
+    """
     own = net.state_dict()
+    for key in ("conv_img.weight", "conv_img.bias"):
+        if key in state and state[key].shape[1:] == own[key].shape[1:]:
+            own[key][: len(state[key])] = state[key][: len(own[key])]
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     net.load_state_dict({**own, **fitting})
