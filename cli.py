@@ -17,6 +17,8 @@ from fuw.engine.errors import ExportError, FuwError
 
 PATH = click.Path(path_type=Path)
 SOME_FAILED, INTERRUPTED = 11, 130
+ONE_ONLY = {"parts": "--parts", "sheet": "--sheet", "report": "--json",
+            "paste_back": "--paste-back", "pose": "--pose", "parse": "--parse", "mask": "--mask"}
 EXIT_CODES = """\b
 Exit codes: 0 done; 1 other; 2 wrong command line; 3 unusable input; 4 nobody in the picture;
 5 weights; 6 backend or device; 7 export not proved; 8 download; 9 cache; 10 output not written;
@@ -95,7 +97,8 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="auto, openvino, ort-cpu."),
         click.option("--precision", default="auto", show_default=True,
                      help="auto, fp32, bf16."),
-        click.option("--threads", default=0, help="CPU threads of a network; 0 means all cores."),
+        click.option("--threads", type=click.IntRange(min=0), default=0,
+                     help="CPU threads of a network; 0 means all cores."),
         click.option("--mask-net", default="auto", show_default=True,
                      help="auto, u2net, u2netp, tracer_b7."),
         click.option("--size", default="1024x768", show_default=True, help="Picture, HxW."),
@@ -116,7 +119,7 @@ def open_options(values: dict[str, Any]) -> dict[str, Any]:
 def parse_size(text: str) -> tuple[int, int]:
     """"1024x768" -> (1024, 768), height first."""
     height, _, width = text.partition("x")
-    if not (height.isdigit() and width.isdigit()):
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
         raise click.BadParameter("write the size as HEIGHTxWIDTH, for example 1024x768")
     return int(height), int(width)
 
@@ -142,7 +145,8 @@ def stage_line(quiet: bool) -> Callable[[str, float], None] | None:
 @click.option("--mask", type=PATH, help="Garment mask, size of the garment photo.")
 @click.option("--pairs", type=PATH, help="Text file of person/garment names; needs --data.")
 @click.option("--data", type=PATH, help="VITON-HD folder.")
-@click.option("--seed", default=0, show_default=True, help="Noise of the seg generator.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Noise of the seg generator.")
 @engine_options
 @voiced
 @click.version_option(__version__)
@@ -164,6 +168,9 @@ def run(person: Path | None, cloth: Path | None, pairs: Path | None, data: Path 
             raise click.UsageError("--pairs needs --data, the VITON-HD folder")
         if person is not None:
             raise click.UsageError("give PERSON and CLOTH, or --pairs, not both")
+        if useless := [option for name, option in ONE_ONLY.items() if values[name]]:
+            raise click.UsageError(f"--pairs does not go with {', '.join(useless)}: those are for "
+                                   "one person and one garment")
         job = engine_run.PairsJob(pairs, data, values["out"] or Path("results"), values["seed"])
         done = engine_run.run_pairs(job, opened, log=note(quiet))
         click.echo(f"{done.written} written, {done.kept} there already, {len(done.failed)} failed")

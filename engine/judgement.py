@@ -63,7 +63,7 @@ def usable_people(people: F32, name: str = "the photo") -> F32:
               and max(p[_R_SHOULDER, 2], p[_L_SHOULDER, 2]) > 0]
     if not usable:
         raise NoPersonError(f"{name}: nobody was found in it; give a photo of one standing person, "
-                            "seen from the front, head to thigh")
+                            "seen from the front, head to thigh, or its key points with --pose")
     heights = [float(np.ptp(p[p[:, 2] > 0, 1])) for p in usable]
     return np.array([p for p, height in zip(usable, heights, strict=True)
                      if height >= COMPARABLE * max(heights)], np.float32)

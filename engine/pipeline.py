@@ -16,7 +16,7 @@ import numpy as np
 from fuw.engine import densepose, keypoints
 from fuw.engine.arrays import F32, U8
 from fuw.engine.clock import Clock
-from fuw.engine.errors import NoPersonError
+from fuw.engine.judgement import usable_people
 from fuw.engine.nets import Nets
 from fuw.engine.ops import Ops
 from fuw.engine.records import Given, Parts, PersonMaps
@@ -43,14 +43,15 @@ def prepare_person(nets: Nets, ops: Ops, image: U8, clock: Clock,
         NoPersonError: nobody was found in the picture.
     """
     given = given or Given()
-    J = given.body if given.body is not None else main_person(
-        find_people(nets, ops, image, clock))
+    J = given.body if given.body is not None else usable_people(
+        find_people(nets, ops, image, clock))[0]
     hands = given.hands if given.hands is not None else find_hands(nets, ops, image, J, clock)
     with clock("skeleton"):
         P = given.skeleton if given.skeleton is not None else ops.draw_skeleton(
             J, hands, image.shape[0], image.shape[1])
     iuv = given.iuv
-    if iuv is None and given.parse is None:  # a given parse leaves DensePose nothing to do
+    # A given parse leaves DensePose nothing to do, but where a neck must be found in it.
+    if iuv is None and (given.parse is None or given.labels == "lip"):
         iuv = find_surface(nets, ops, image, J, clock)
     if given.parse is None:
         S = find_labels(nets, ops, image, J, iuv, clock)
@@ -62,17 +63,6 @@ def prepare_person(nets: Nets, ops: Ops, image: U8, clock: Clock,
         I_a = ops.image_agnostic(image, S, J, scale)
         groups = ops.group13(S_a)
     return PersonMaps(image, J, hands, P, S, iuv, S_a, groups, I_a)
-
-
-def main_person(people: F32) -> F32:
-    """Key points f32 (25, 3) of the largest person; raises NoPersonError where there is none."""
-    if not len(people):
-        raise NoPersonError(
-            "no person was found in the picture; use a frontal photo of one person from head to "
-            "thigh, or bring key points with --pose"
-        )
-    largest: F32 = people[0]
-    return largest
 
 
 def find_hands(nets: Nets, ops: Ops, image: U8, body: F32, clock: Clock) -> F32:

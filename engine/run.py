@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fuw.engine import dataset, keypoints, parts
-from fuw.engine.errors import FuwError
+from fuw.engine.errors import InputError
 from fuw.engine.files import sweep, write_whole
 from fuw.engine.fitter import Fitter
 from fuw.engine.images import check_output, load_image, load_mask, load_parse, save_image
@@ -114,11 +114,15 @@ def report(fit: Fit, summary: str, job: Job) -> dict[str, Any]:
 def run_pairs(job: PairsJob, options: dict[str, Any], log: Log) -> PairsDone:
     """Dress every pair of a VITON-HD folder, using its preprocessing files where present.
 
-    A picture that is there already is kept (a killed run resumes); a pair that fails is logged
-    and the rest is done. People and garments that recur in a row are prepared once.
+    A picture that is there already is kept (a killed run resumes); a pair whose files cannot be
+    used is logged and the rest is done. People and garments that recur in a row are prepared once.
+
+    Raises:
+        InputError: no such folder or pairs file, or two pairs of it share a result's name.
+        CheckpointError, BackendError, OutputError: what would fail for every pair alike.
     """
     folder = dataset.VitonFolder(job.data)
-    pairs = dataset.read_pairs(job.pairs)
+    pairs = _distinct(dataset.read_pairs(job.pairs), job.pairs)
     sweep(job.out)
     done = PairsDone()
     with Fitter.open(**options) as fitter:
@@ -137,10 +141,22 @@ def run_pairs(job: PairsJob, options: dict[str, Any], log: Log) -> PairsDone:
                 save_image(out, fit.image)
                 done.written += 1
                 log(f"[{number}/{len(pairs)}] {out}  {sum(fit.timings.values()):.0f} ms")
-            except FuwError as error:
+            except InputError as error:
                 done.failed.append(f"{person} {cloth}")
                 logger.warning("%s %s failed: %s", person, cloth, error)
     return done
+
+
+def _distinct(pairs: list[tuple[str, str]], path: Path) -> list[tuple[str, str]]:
+    """The pairs; InputError where one's result would pass for another's, which would be lost."""
+    owners: dict[str, tuple[str, str]] = {}
+    for pair in pairs:
+        name = dataset.result_name(*pair)
+        owner = owners.setdefault(name, pair)
+        if owner != pair:
+            raise InputError(f"{path}: '{' '.join(owner)}' and '{' '.join(pair)}' would both be "
+                             f"written to {name}; rename one of these files")
+    return pairs
 
 
 def _person(fitter: Fitter, folder: dataset.VitonFolder, name: str) -> Person:

@@ -99,21 +99,27 @@ def folder_of(weights: str | Path) -> Path:
 
 def find_models(weights: str | Path, precision: str, size: tuple[int, int],
                 batch: int = 1) -> dict[str, Model]:
-    """Models of `weights` that fit, by network name; what is missing is told when it is needed.
+    """Models of `weights` that fit, by network name; what is missing is told when it is needed,
+    but a network that is there in other sizes of the picture only is told at once.
 
     Args:
         weights: "starter" or a folder written by fuw-export.
         precision: what the backend computes in; a CPU takes the fp32 file for bf16 too.
         size: (height, width) of the picture.
+
+    Raises:
+        CheckpointError: nothing exported there, out of date, or only for other sizes.
     """
     folder = folder_of(weights)
+    others: dict[str, list[str]] = {}
     found: dict[str, Model] = {}
     for entry in read_manifest(folder):
         spec = network(entry.network)
         sizes = dict(entry.sizes)
-        fits = entry.batch == batch and entry.precision == precision and (
-            not spec.sized or (sizes["height"], sizes["width"]) == size)
-        if not fits:
+        if entry.batch != batch or entry.precision != precision:
+            continue
+        if spec.sized and (sizes["height"], sizes["width"]) != size:
+            others.setdefault(spec.name, []).append(f"{sizes['height']}x{sizes['width']}")
             continue
         if entry.spec != spec.hash(entry.variant):
             raise CheckpointError(
@@ -122,4 +128,10 @@ def find_models(weights: str | Path, precision: str, size: tuple[int, int],
             )
         found[spec.name] = Model(spec, entry.variant, folder / entry.file, precision, sizes,
                                  batch, entry.origin, entry.sha256)
+    for name in others.keys() - found.keys():
+        raise CheckpointError(
+            f"{name}: weights {weights} have it for pictures of {', '.join(others[name])} (height "
+            f"x width), not {size[0]}x{size[1]}; run with such a --size, or export a checkpoint "
+            f"with fuw-export --size {size[0]}x{size[1]}"
+        )
     return found
