@@ -85,7 +85,7 @@ def said(trt: ModuleType) -> str:
     lines = list(logger(trt).lines)
     errors = [text for severity, text in lines if "ERROR" in severity]
     chosen = errors[-3:] or [text for _, text in lines[-1:]]
-    plain = [re.sub(r"\s*\(?In \S+ at \S+?:\d+\)?", "", text) for text in chosen]
+    plain = [re.sub(r"\s*\bIn \S+ at \S+?:\d+", "", text) for text in chosen]
     return " | ".join(dict.fromkeys(" ".join(text.split()) for text in plain))
 
 

@@ -126,6 +126,8 @@ def build_plan(path: Path, name: str, options: BuildOptions | None = None,
         # By name and not by bytes: weights outside the file are found beside it.
         if not parser.parse_from_file(str(path)):
             raise ExportError(parse_errors(parser, name))
+        if not network.num_outputs:  # TensorRT for RTX 1.7 parses a page of HTML without a word
+            raise ExportError(f"{name}: {path} is no network; export it again: fuw-export --force")
         config = _config(package, builder, options, timing)
         plan = builder.build_serialized_network(network, config)
         if plan is None:

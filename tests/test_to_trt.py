@@ -1,0 +1,136 @@
+"""Engines built without a GPU, by TensorRT for RTX; plain TensorRT's half needs one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from tiny import tiny_model
+from tiny_networks import TINY, tiny_network, tiny_spec
+
+from fuw.engine import trt
+from fuw.engine.backend import Model
+from fuw.engine.errors import ExportError
+from fuw.engine.store import Store
+from fuw.export import to_trt
+from fuw.export.precision import convert
+from fuw.export.to_onnx import export_onnx
+from fuw.export.to_trt import BuildOptions, build_engine, build_plan, check_weights
+
+rtx = pytest.importorskip(
+    "tensorrt_rtx", reason="tensorrt_rtx is not installed: pip install tensorrt-rtx-cu13",
+    exc_type=ImportError)
+
+
+@pytest.fixture(autouse=True)
+def _rtx_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where plain TensorRT is installed too, it would be asked for a GPU."""
+    monkeypatch.setattr(trt, "PACKAGES", ("tensorrt_rtx",))
+
+
+def _convolution(folder: Path, kind: str) -> Path:
+    """One convolution, 48 -> 64 channels, weights in `kind`, float32 outside."""
+    low = {"fp32": np.float32, "fp16": np.float16}[kind]
+    weight = np.random.default_rng(0).standard_normal((64, 48, 3, 3)).astype(low)
+    to = helper.np_dtype_to_tensor_dtype(np.dtype(low))
+    value = helper.make_tensor_value_info
+    nodes = [helper.make_node("Cast", ["x"], ["a"], name="in", to=to),
+             helper.make_node("Conv", ["a", "w"], ["b"], name="conv", pads=[1, 1, 1, 1]),
+             helper.make_node("Cast", ["b"], ["y"], name="out", to=TensorProto.FLOAT)]
+    graph = helper.make_graph(nodes, "g", [value("x", TensorProto.FLOAT, [1, 48, 8, 8])],
+                              [value("y", TensorProto.FLOAT, [1, 64, 8, 8])],
+                              [numpy_helper.from_array(weight, "w")])
+    path = folder / f"conv.{kind}.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)],
+                                ir_version=9), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def convolution(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, bytes]:
+    """The fp16 file, its engine, and the engine of its fp32 twin."""
+    folder = tmp_path_factory.mktemp("conv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trt, "PACKAGES", ("tensorrt_rtx",))
+        low = _convolution(folder, "fp16")
+        return low, build_plan(low, "conv"), build_plan(_convolution(folder, "fp32"), "conv")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TINY)
+def test_every_fp16_graph_builds(name: str, tmp_path: Path) -> None:
+    """Parsed strongly typed, built, and the reduced weights are in it in two bytes each."""
+    spec = tiny_spec(name)
+    plain = export_onnx(spec, tiny_network(name), tmp_path / "plain.onnx", variant="tiny")
+    low = convert(plain, tmp_path / f"{name}.onnx", "fp16", spec.fp32_islands).path
+    plan = build_plan(low, name)
+    reduced, _, largest = to_trt._weights(low)
+    assert reduced > 0 and len(plan) > reduced
+    assert any(to_trt._holds(plan, weight) for weight in largest)
+    assert not any(to_trt._holds(plan, weight.astype(np.float32)) for weight in largest)
+
+
+def test_an_engine_that_stayed_fp32_is_refused(convolution: tuple[Path, bytes, bytes]) -> None:
+    path, low, plain = convolution
+    check_weights(rtx, path, "conv", low)
+    with pytest.raises(ExportError, match=r"conv: the engine holds .* kept reduced weights in "
+                                          r"fp32"):
+        check_weights(rtx, path, "conv", plain)
+
+
+def test_a_large_engine_is_judged_by_its_size(convolution: tuple[Path, bytes, bytes]) -> None:
+    path, _, _ = convolution
+    weights = 2 * 64 * 48 * 9
+    check_weights(rtx, path, "conv", bytes(weights + weights // 2))
+    with pytest.raises(ExportError, match="kept reduced weights"):
+        check_weights(rtx, path, "conv", bytes(2 * weights))
+
+
+def test_what_the_parser_refuses_is_named(tmp_path: Path) -> None:
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["x"], ["a"], name="low", to=TensorProto.FLOAT16),
+         helper.make_node("Mul", ["a", "x"], ["y"], name="up_0/Mul_3")], "g",
+        [value("x", TensorProto.FLOAT, [1, 3])], [value("y", TensorProto.FLOAT, [1, 3])])
+    path = tmp_path / "mixed.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    with pytest.raises(ExportError, match=r"seg: TensorRT refuses node up_0/Mul_3 \(Mul\): .+"):
+        build_plan(path, "seg")
+
+
+def test_a_file_that_is_no_network(tmp_path: Path) -> None:
+    (tmp_path / "page.onnx").write_bytes(b"<html>quota exceeded</html>")
+    with pytest.raises(ExportError, match="gmm: .*page.onnx is no network"):
+        build_plan(tmp_path / "page.onnx", "gmm")
+
+
+def test_an_engine_is_kept_and_built_again_when_its_network_changes(tmp_path: Path) -> None:
+    model, options = tiny_model(tmp_path), BuildOptions(level=0, cache=tmp_path / "cache")
+    first = build_engine(model, options)
+    assert (first.runtime, first.gpu) == ("tensorrt_rtx", "") and first.seconds > 0
+    again = build_engine(model, options)
+    assert again.path == first.path and again.seconds == 0  # found
+    assert build_engine(model, options, force=True).seconds > 0
+
+    changed = replace(model, sha256="0" * 64)
+    store = Store(tmp_path / "cache" / "trt")
+    assert store.get(trt.engine_key(rtx, changed, None)) is None
+    assert "checkpoint was" in (store.explain(trt.engine_key(rtx, changed, None)) or "")
+    assert build_engine(changed, options).path != first.path
+
+
+def test_plain_tensorrt_without_a_gpu_names_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trt.devices, "gpus", lambda: ([], ""))
+    plain = type(rtx)("tensorrt")
+    with pytest.raises(ExportError, match="pip install tensorrt-rtx-cu13"):
+        to_trt._target(plain, "cuda:0")
+
+
+def test_a_failed_build_leaves_no_engine(tmp_path: Path) -> None:
+    model: Model = tiny_model(tmp_path)
+    model.path.write_bytes(b"no network")
+    with pytest.raises(ExportError, match="tiny: .*tiny.fp32.onnx is no network"):
+        build_engine(model, BuildOptions(cache=tmp_path / "cache"))
+    assert not list((tmp_path / "cache").rglob("*.engine"))

@@ -1,0 +1,235 @@
+"""Which engine is taken, what is said where there is none, and the session's order of calls.
+
+The session's own calls are held against a made-up runtime here; a real one needs a GPU.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import tiny_model
+
+from fuw.engine import devices, trt
+from fuw.engine.backend import Network, OpenOptions
+from fuw.engine.devices import Device
+from fuw.engine.errors import BackendError
+from fuw.engine.ort import OrtCpu
+from fuw.engine.ort_cuda import OrtCuda
+from fuw.engine.store import Store
+from fuw.engine.trt import TensorRt, TrtSession
+from fuw.kernels.device import DeviceArray
+
+H200 = Device("cuda:0", "NVIDIA H200", "sm_90", 1 << 37, "580.65")
+X = np.arange(30, dtype=np.float32).reshape(1, 2, 3, 5)
+
+
+def _package(name: str) -> ModuleType:
+    made = ModuleType(name)
+    made.__version__ = "1.2"  # type: ignore[attr-defined]
+    made.float32 = "float32"  # type: ignore[attr-defined]
+    made.ILogger = object  # type: ignore[attr-defined]
+    return made
+
+
+def test_without_a_package_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trt, "PACKAGES", ("no_such_tensorrt",))
+    with pytest.raises(BackendError, match="pip install tensorrt-rtx-cu13"):
+        trt.package()
+
+
+def test_a_broken_package_gives_way_to_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> ModuleType:
+        if name == "tensorrt":
+            raise OSError("libnvinfer.so.10: cannot open shared object file")
+        return _package(name)
+
+    monkeypatch.setattr(trt.importlib, "import_module", load)
+    assert trt.package().__name__ == "tensorrt_rtx"
+
+
+def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(trt, "package", lambda: _package("tensorrt"))
+    monkeypatch.setattr(devices, "gpus", lambda: ([], ""))
+    with pytest.raises(BackendError, match="no NVIDIA GPU answers .* --device cpu"):
+        TensorRt().open(tiny_model(tmp_path), OpenOptions(device="cuda"))
+
+
+def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "gpus", lambda: ([H200], ""))
+    assert trt.gpu_named("cuda") == trt.gpu_named("cuda:0") == H200
+    with pytest.raises(BackendError, match="no GPU cuda:1; there are cuda:0"):
+        trt.gpu_named("cuda:1")
+
+
+@pytest.mark.parametrize(("name", "found"), [("tensorrt", False), ("tensorrt_rtx", True)])
+def test_an_engine_for_any_gpu_is_rtx_only(tmp_path: Path, name: str, found: bool) -> None:
+    package, model, store = _package(name), tiny_model(tmp_path), Store(tmp_path / "engines")
+    path = store.put(trt.engine_key(package, model, None), lambda p: _write(p, b"any"))
+    assert (trt.find_engine(package, model, H200, store) == path) is found
+    exact = store.put(trt.engine_key(package, model, H200), lambda p: _write(p, b"sm_90"))
+    assert trt.find_engine(package, model, H200, store) == exact
+
+
+def test_the_key_tells_what_has_changed(tmp_path: Path) -> None:
+    package, model, store = _package("tensorrt"), tiny_model(tmp_path), Store(tmp_path / "engines")
+    store.put(trt.engine_key(package, model, H200), lambda p: _write(p, b"engine"))
+    newer = Device("cuda:0", "NVIDIA H200", "sm_90", 1 << 37, "590.10")
+    assert store.explain(trt.engine_key(package, model, newer)) == "driver was 580.65, is 590.10"
+    model.path.write_bytes(model.path.read_bytes() + b" ")
+    assert "options was file=" in (store.explain(trt.engine_key(package, model, H200)) or "")
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def test_no_engine_runs_in_onnxruntime_and_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                                   caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(trt, "package", lambda: _package("tensorrt"))
+    monkeypatch.setattr(devices, "gpus", lambda: ([H200], ""))
+    monkeypatch.setattr(OrtCuda, "open", lambda self, model, options: OrtCpu().open(model, options))
+    with caplog.at_level(logging.WARNING), Network(
+            tiny_model(tmp_path), TensorRt(),
+            OpenOptions(1, "cuda:0", tmp_path / "trt")) as net:
+        np.testing.assert_array_equal(net(X, X)[1], 2 * X)
+    assert "tiny has no TensorRT engine (no engine of tiny was built here yet)" in caplog.text
+    assert f"fuw-export --weights {tmp_path} --fp32 --backend trt --networks tiny" in caplog.text
+
+
+def test_neither_engine_nor_onnxruntime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(self: OrtCuda, model: Any, options: Any) -> Any:
+        raise BackendError("no CUDA provider")
+
+    monkeypatch.setattr(trt, "package", lambda: _package("tensorrt"))
+    monkeypatch.setattr(devices, "gpus", lambda: ([H200], ""))
+    monkeypatch.setattr(OrtCuda, "open", refuse)
+    with pytest.raises(BackendError, match=r"build it: fuw-export .*Without it: no CUDA provider"):
+        TensorRt().open(tiny_model(tmp_path), OpenOptions(1, "cuda:0", tmp_path / "trt"))
+
+
+def test_real_tensorrt_refuses_bytes_with_a_cause() -> None:
+    package = pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed",
+                                  exc_type=ImportError)
+    with pytest.raises(BackendError, match=r"seg: .*(does not run here|does not load).*--force"):
+        trt.load(package, b"no engine at all" * 64, "seg")
+
+
+def test_every_bit_of_a_diagnosis_has_words() -> None:
+    package = pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed",
+                                  exc_type=ImportError)
+    kinds = package.EngineInvalidityDiagnostics.__members__
+    assert set(kinds) == set(trt.INVALID)
+    assert trt.diagnosis(package, int(kinds["UNSUPPORTED_CC"]) | int(kinds["OLD_CUDA_DRIVER"])) == (
+        "it was not built for this GPU's architecture, the NVIDIA driver is too old")
+
+
+class HostDevice:
+    """A device whose memory is the host's; `stream.handle` is a mark."""
+
+    def __init__(self) -> None:
+        self.stream, self.closed, self.current = SimpleNamespace(handle=77), 0, 0
+
+    @contextlib.contextmanager
+    def _current(self) -> Iterator[None]:
+        self.current += 1
+        yield
+        self.current -= 1
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> DeviceArray:
+        memory = np.full(shape, np.nan, dtype)
+        return DeviceArray(shape, memory.dtype, memory.ctypes.data, memory)
+
+    def upload(self, array: Any, into: DeviceArray) -> DeviceArray:
+        into.owner[...] = array  # type: ignore[index]
+        return into
+
+    def download(self, array: DeviceArray) -> Any:
+        return np.array(array.owner)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class MadeUpEngine:
+    """The tiny network with TensorRT's calls: addresses are set once, runs read and write there."""
+
+    names = ("twice", "y", "x", "total")  # an engine's own order is no promise
+
+    def __init__(self, device: HostDevice, ok: bool = True, dtype: str = "float32") -> None:
+        self.device, self.ok, self.dtype = device, ok, dtype
+        self.num_io_tensors, self.addresses = 4, dict[str, int]()
+        self.get_tensor_name: Callable[[int], str] = self.names.__getitem__
+
+    def get_tensor_dtype(self, name: str) -> str:
+        return self.dtype
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return X.shape
+
+    def create_execution_context(self) -> "MadeUpEngine":
+        assert self.device.current == 1
+        return self
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        assert name not in self.addresses
+        self.addresses[name] = address
+        return True
+
+    def execute_async_v3(self, stream: int) -> bool:
+        assert stream == 77 and self.device.current == 1
+        import ctypes
+
+        at = {name: np.ctypeslib.as_array((ctypes.c_float * X.size).from_address(address))
+              for name, address in self.addresses.items()}
+        at["total"][:] = at["x"] + at["y"]
+        at["twice"][:] = 2 * at["x"]
+        return self.ok
+
+
+def _session(**known: Any) -> tuple[TrtSession, HostDevice]:
+    device = HostDevice()
+    engine = MadeUpEngine(device, **known)
+    return TrtSession(_package("tensorrt"), engine, device, ["total", "twice"]), device  # type: ignore[arg-type]
+
+
+def test_a_session_runs_from_buffers_made_once() -> None:
+    session, device = _session()
+    first = session.run({"x": X, "y": X + 1})
+    second = session.run({"x": X + 5, "y": X})
+    np.testing.assert_array_equal(first[0], 2 * X + 1)
+    np.testing.assert_array_equal(first[1], 2 * X)  # an answer outlives the next run
+    np.testing.assert_array_equal(second[1], 2 * X + 10)
+    session.close()
+    session.close()
+    assert device.closed == 1
+    with pytest.raises(BackendError, match="was closed"):
+        session.run({"x": X, "y": X})
+
+
+def test_a_run_that_fails_is_an_error() -> None:
+    session, _ = _session(ok=False)
+    with pytest.raises(BackendError, match="does not run the engine.*--backend ort-cuda"):
+        session.run({"x": X, "y": X})
+
+
+def test_an_engine_with_half_floats_outside_is_not_ours() -> None:
+    with pytest.raises(BackendError, match="twice is not float32"):
+        _session(dtype="float16")
+
+
+@pytest.mark.gpu
+def test_an_engine_on_the_gpu(tmp_path: Path) -> None:
+    from fuw.export.to_trt import BuildOptions, build_engine
+
+    model = tiny_model(tmp_path)
+    build_engine(model, BuildOptions(cache=tmp_path))
+    with Network(model, TensorRt(), OpenOptions(device="cuda:0", cache=tmp_path / "trt")) as net:
+        total, twice = net(X, X + 1)
+        assert type(net.open()).__name__ == "TrtSession"
+    np.testing.assert_array_equal(total, 2 * X + 1)
+    np.testing.assert_array_equal(twice, 2 * X)
