@@ -365,7 +365,7 @@ ALIAS = NetSpec(
     variants={
         "official": Variant(sizes={"height": 1024, "width": 768}),
         "starter": Variant(
-            width=0.125, options={"least": 8, "carry": True, "blends": True},
+            width=0.125, options={"least": 8, "carry": True},
             sizes={"height": 1024, "width": 768},
         ),
     },

@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fuw.export.nets.blend import GATES, blend
 from fuw.export.nets.spectral import SpectralConv2d
 from fuw.export.nets.width import scaled
 
@@ -118,23 +117,14 @@ def level_size(levels: int, height: int, width: int, level: int) -> tuple[int, i
     return (height >> (levels - 1)) << level, (width >> (levels - 1)) << level
 
 
-def picture(conv_img: nn.Module, y: torch.Tensor, carried: torch.Tensor | None,
-            seg_div: torch.Tensor | None = None) -> torch.Tensor:
-    """The last features y (b, c, H, W), and the inputs where they are carried -> (b, 3, H, W).
-
-    With the label map `seg_div` the carried inputs are blended in as well (`blend`).
-    """
-    x = carried
+def picture(conv_img: nn.Module, y: torch.Tensor, carried: torch.Tensor | None) -> torch.Tensor:
+    """The last features y (b, c, H, W), and the inputs where they are carried -> (b, 3, H, W)."""
     y = F.leaky_relu(y, SLOPE)
     if carried is not None:
         carried = carried[..., : y.shape[2], : y.shape[3]].clamp(-CLIP, CLIP)
         # atanh; OpenVINO has no fast one, and it took a third of the starter's time.
         y = torch.cat((y, 0.5 * torch.log((1 + carried) / (1 - carried))), 1)
-    maps: torch.Tensor = conv_img(y)
-    if seg_div is None or x is None:
-        return torch.tanh(maps)
-    height, width = maps.shape[2], maps.shape[3]
-    return blend(maps, x[..., :height, :width], seg_div[..., :height, :width])
+    return torch.tanh(conv_img(y))
 
 
 class ALIASGenerator(nn.Module):
@@ -152,22 +142,18 @@ class ALIASGenerator(nn.Module):
             back unchanged. Every norm takes a picture's mean and contrast away, and a generator
             of the official width learns to restore them from its deep levels; a narrow one with
             few steps of training cannot.
-        blends: the last convolution also makes two gates, by which the carried inputs are blended
-            into the picture (`fuw.export.nets.blend`); needs `carry`.
         noise_seed: None leaves out the random maps that the official code adds before every norm,
             in eval mode too; an integer draws them from this seed, the same at every call.
     """
 
     def __init__(self, width: float = 1.0, *, input_nc: int = 9, semantic_nc: int = 7,
                  levels: int = 8, least: int = 0, carry: bool = False,
-                 blends: bool = False, noise_seed: int | None = None) -> None:
+                 noise_seed: int | None = None) -> None:
         super().__init__()
         if not 4 <= levels <= 9:
             raise ValueError(f"levels is {levels}, expected 4..9")
         self.levels = levels
-        if blends and not carry:
-            raise ValueError("blends needs carry: what is blended in are the carried inputs")
-        self.carry, self.blends = carry, blends
+        self.carry = carry
         self.noise_seed = noise_seed
         feature, hidden = max(least, scaled(16, width)), scaled(128, width)
         outputs = [scaled(1024, width)] * 3
@@ -183,7 +169,7 @@ class ALIASGenerator(nn.Module):
             self.add_module(name, ALIASResBlock(inputs, channels, semantic_nc + masked, hidden,
                                                 use_mask_norm=masked))
             inputs = channels + feature
-        self.conv_img = nn.Conv2d(outputs[-1] + carry * input_nc, 3 + blends * GATES, 3, padding=1)
+        self.conv_img = nn.Conv2d(outputs[-1] + carry * input_nc, 3, 3, padding=1)
 
     def blocks(self) -> list[ALIASResBlock]:
         """The residual blocks, smallest size first."""
@@ -221,5 +207,4 @@ class ALIASGenerator(nn.Module):
                 y = block(y, seg_div, misalign, noise)
             else:
                 y = block(y, seg, None, noise)
-        return picture(self.conv_img, y, x if self.carry else None,
-                       seg_div if self.blends else None)
+        return picture(self.conv_img, y, x if self.carry else None)

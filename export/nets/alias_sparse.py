@@ -150,8 +150,7 @@ class SparseALIAS(nn.Module):
         convs = [alias.get_submodule(f"conv_{i}") for i in range(alias.levels)]
         # The first level's shortcut passes its features on as they are; all others are normalised.
         self.features = nn.ModuleList(_plain(conv, bias=i == 0) for i, conv in enumerate(convs))
-        self.conv_img = alias.conv_img
-        self.carry, self.blends = alias.carry, alias.blends
+        self.conv_img, self.carry = alias.conv_img, alias.carry
 
     def forward(self, x: torch.Tensor, seg: torch.Tensor, seg_div: torch.Tensor,
                 misalign: torch.Tensor) -> torch.Tensor:
@@ -172,8 +171,7 @@ class SparseALIAS(nn.Module):
             mask = F.interpolate(misalign, size=size, mode="nearest") if masked else None
             patterns = find_patterns(labels, label_codes(labels))
             y = sparse(y, features[level], patterns, mask)
-        return picture(self.conv_img, y, x if self.carry else None,
-                       seg_div if self.blends else None)
+        return picture(self.conv_img, y, x if self.carry else None)
 
 
 def sparse_module(alias: ALIASGenerator) -> nn.Module:

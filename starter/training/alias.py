@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fuw.engine.arrays import U8
-from fuw.engine.framing import on_ground
 from fuw.export.nets import build
 from fuw.export.nets.alias import ALIASGenerator
 from fuw.export.nets.tps import tps_grid, warp
@@ -77,11 +76,9 @@ class Painting:
 
     def build(self) -> nn.Module:
         levels = FULL_LEVELS - max(1, FULL_HEIGHT // self.size).bit_length() + 1
-        net = build("alias", WIDTH, least=LEAST, levels=levels, carry=True, blends=True)
+        net = build("alias", WIDTH, least=LEAST, levels=levels, carry=True)
         pass_inputs_on(net)
         before = self.weights / f"alias_{self.size // 2}.pt"
-        carried = self.weights / "alias_carry.pt"  # without the gates
-        before = carried if carried.exists() else before
         if before.exists():
             grow(net, torch.load(before, map_location="cpu", weights_only=True)["ema"])
         return net
@@ -181,41 +178,26 @@ def _at(f: Fitting, size: tuple[int, int]) -> Sample:
     across = size[::-1]
     smoothly = cv2.INTER_AREA if size[0] < f.truth.shape[0] else cv2.INTER_LINEAR
     labels = group7(group13(f.truth_parse))
-    # On the light grey that a Fitter lays garments on: what lies outside the garment must be a
-    # constant for the generator to take it away.
-    whole = {"agnostic": f.agnostic, "skeleton": f.skeleton, "truth": f.truth,
-             "garment": on_ground(f.garment, f.mask)}
-    pictures = {k: _planes(cv2.resize(picture, across, interpolation=smoothly).astype(np.uint8))
-                for k, picture in whole.items()}
+    pictures = {k: _planes(cv2.resize(getattr(f, k), across, interpolation=smoothly)
+                           .astype(np.uint8))
+                for k in ("agnostic", "skeleton", "garment", "truth")}
     mask = cv2.resize(f.mask, across, interpolation=smoothly).astype(np.uint8)
     return {**pictures, "mask": mask[None],
             "labels": cv2.resize(labels, across, interpolation=cv2.INTER_NEAREST)}
 
 
 def pass_inputs_on(net: nn.Module) -> None:
-    """Let the last convolution begin as agnostic person + warped garment, each where it is.
-
-    The gates begin mostly open: the garment as it was warped, the ground as it spreads.
-    """
+    """Let the last convolution begin as agnostic person + warped garment, each where it is."""
     assert isinstance(net, ALIASGenerator)
     with torch.no_grad():
         carried = net.conv_img.weight[:, -9:]  # agnostic 3, pose 3, warped garment 3
         carried.zero_()
         for colour in range(3):
             carried[colour, colour, 1, 1] = carried[colour, 6 + colour, 1, 1] = 1.0
-        net.conv_img.weight[3:] = 0.0
-        assert net.conv_img.bias is not None
-        net.conv_img.bias[3:] = torch.tensor([0.5, 2.5])
 
 
 def grow(net: nn.Module, state: dict[str, Tensor]) -> None:
-    """Fill the network from one with a level less; what is new or of another shape stays.
-
-    A last convolution without gates fills the colours of one with them.
-    """
+    """Fill the network from one with a level less; what is new or of another shape stays."""
     own = net.state_dict()
-    for key in ("conv_img.weight", "conv_img.bias"):
-        if key in state and state[key].shape[1:] == own[key].shape[1:]:
-            own[key][: len(state[key])] = state[key][: len(own[key])]
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     net.load_state_dict({**own, **fitting})
