@@ -17,7 +17,7 @@ import numpy as np
 from fuw.engine.arrays import U8
 from fuw.engine.decode import decode_labels
 from fuw.engine.errors import InputError
-from fuw.engine.files import open_input, sweep, text_of, write_whole
+from fuw.engine.files import make_folder, open_input, sweep, text_of, write_whole
 from fuw.engine.images import load_image, load_mask, load_parse, save_image
 from fuw.engine.openpose_json import read_openpose_json, write_openpose_json
 from fuw.engine.palettes import colour_iuv, iuv_from_colours, save_labels
@@ -74,11 +74,12 @@ class VitonFolder:
 
     @classmethod
     def create(cls, root: str | Path) -> VitonFolder:
-        """Make the folders (what is there stays) and take away what a killed run left half done."""
+        """Make the folders (what is there stays) and take away what a killed run left half done.
+
+        Raises OutputError where they cannot be made.
+        """
         for kind in KINDS.values():
-            folder = Path(root) / kind.folders[0]
-            folder.mkdir(parents=True, exist_ok=True)
-            sweep(folder)
+            sweep(make_folder(Path(root) / kind.folders[0]))
         return cls(root)
 
     def path(self, kind: str, name: str) -> Path:

@@ -72,6 +72,16 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise
 
 
+def make_folder(folder: Path) -> Path:
+    """Make a folder and those on the way to it; OutputError if the system refuses."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made a folder ({_reason(error)}); "
+                          f"{_mend(error)}") from None
+    return folder
+
+
 def sweep(folder: Path) -> list[Path]:
     """Remove what killed processes left in `folder`; parts of a living process stay."""
     gone = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fuw.engine.dataset import VitonFolder, file_name, write_pairs
+from fuw.engine.dataset import SIZE, VitonFolder, file_name, write_pairs
 from fuw.engine.errors import FuwError, InputError
 from fuw.engine.fitter import Fitter
 
@@ -48,8 +48,14 @@ def prepare(job: PrepareJob, options: dict[str, Any], log: Log) -> Prepared:
     file of each person with each garment. A killed run resumes; a photo that fails is logged.
 
     Raises:
-        InputError: no such folders, or two photos that would get the same name.
+        InputError: no such folders, two photos that would get the same name, or a size of picture
+            other than the data set's.
+        OutputError: the folders cannot be made.
     """
+    size = options.get("size", SIZE)
+    if size != SIZE:
+        raise InputError(f"a VITON-HD folder holds pictures of {SIZE[0]}x{SIZE[1]} (height x "
+                         f"width), not {size[0]}x{size[1]}; leave --size away")
     people, garments = (_photos(job.source, kind) for kind in ("person", "garment"))
     folder, done = VitonFolder.create(job.out), Prepared()
     with Fitter.open(**options) as fitter:

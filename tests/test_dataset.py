@@ -107,6 +107,12 @@ def test_resuming(folder):
     assert not left.exists() and folder.has_garment("00002_00.jpg")
 
 
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "data").touch()  # a file where the folder must be
+    with pytest.raises(OutputError, match="cannot be made a folder.*-o"):
+        dataset.VitonFolder.create(tmp_path / "data")
+
+
 def test_a_writer_that_fails_leaves_no_picture(tmp_path, monkeypatch):
     folder = dataset.VitonFolder.create(tmp_path)
     (tmp_path / "agnostic-v3.2").rmdir()
