@@ -26,7 +26,7 @@ def export(weights: str, networks: Sequence[str], options: Mapping[str, Any],
     """Export with a bar per network on stderr; `options` are the rest of `ExportOptions`."""
     chosen = ExportOptions(weights=weights, networks=tuple(networks), **options)
     report = main_export(chosen, None if quiet else bar())
-    if not quiet:
+    if not quiet and sys.stderr.isatty():
         click.echo(err=True)
     return report
 
@@ -82,11 +82,17 @@ def _ask(accepted: bool) -> Callable[[str, Sequence[NetSpec]], bool]:
 
 
 def _bytes() -> Callable[[str, int, int | None], None]:
+    """A figure per network: redrawn on a terminal, a line per tenth (or 64 MiB) elsewhere."""
     live = sys.stderr.isatty()
+    told: dict[str, int] = {}
 
     def progress(name: str, done: int, total: int | None) -> None:
+        share = f"{done / total:.0%}" if total else f"{done / 1e6:.0f} MB"
+        step = 10 * done // total if total else done >> 26
         if live:
-            share = f"{done / total:.0%}" if total else f"{done / 1e6:.0f} MB"
             click.echo(f"\r{name:<14} {share:<8}", nl=bool(total and done >= total), err=True)
+        elif told.get(name) != step:
+            told[name] = step
+            click.echo(f"{name}: {share}", err=True)
 
     return progress

@@ -109,6 +109,16 @@ def test_the_starter_is_not_downloaded() -> None:
     assert result.exit_code == CheckpointError.exit_code and "--weights DIR" in result.output
 
 
+def test_a_download_tells_tenths_where_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = command._bytes()
+    for done in range(0, 1001, 5):
+        progress("seg", done, 1000)
+    progress("gmm", 5_000_000, None)
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err.splitlines() == [
+        *(f"seg: {share}%" for share in range(0, 101, 10)), "gmm: 5 MB"]
+
+
 def test_the_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch,
                                capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
