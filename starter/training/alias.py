@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fuw.engine.arrays import U8
+from fuw.engine.framing import on_ground
 from fuw.export.nets import build
 from fuw.export.nets.alias import ALIASGenerator
 from fuw.export.nets.tps import tps_grid, warp
@@ -178,9 +179,12 @@ def _at(f: Fitting, size: tuple[int, int]) -> Sample:
     across = size[::-1]
     smoothly = cv2.INTER_AREA if size[0] < f.truth.shape[0] else cv2.INTER_LINEAR
     labels = group7(group13(f.truth_parse))
-    pictures = {k: _planes(cv2.resize(getattr(f, k), across, interpolation=smoothly)
-                           .astype(np.uint8))
-                for k in ("agnostic", "skeleton", "garment", "truth")}
+    # On the light grey that a Fitter lays garments on: what lies outside the garment must be a
+    # constant for the generator to take it away.
+    whole = {"agnostic": f.agnostic, "skeleton": f.skeleton, "truth": f.truth,
+             "garment": on_ground(f.garment, f.mask)}
+    pictures = {k: _planes(cv2.resize(picture, across, interpolation=smoothly).astype(np.uint8))
+                for k, picture in whole.items()}
     mask = cv2.resize(f.mask, across, interpolation=smoothly).astype(np.uint8)
     return {**pictures, "mask": mask[None],
             "labels": cv2.resize(labels, across, interpolation=cv2.INTER_NEAREST)}
