@@ -76,7 +76,8 @@ def _representatives(codes: torch.Tensor, labels: int) -> tuple[torch.Tensor, to
     mixed = (lines * torch.tensor(MIXERS, dtype=torch.int32)).sum(1, dtype=torch.int32)
     bucket = torch.remainder(mixed, BUCKETS).long()
     own = torch.arange(codes.shape[0])
-    kept = torch.zeros(BUCKETS, dtype=torch.long).scatter(0, bucket, own)
+    # Zeros out of the data: a constant this large would stand in the file, two megabytes a level.
+    kept = (bucket[:1] * 0).expand(BUCKETS).scatter(0, bucket, own)
     representative = kept.index_select(0, bucket)
     differs = (lines != lines.index_select(0, representative)).any(1) | fractional[:, 0]
     alone = differs | (representative == own)
