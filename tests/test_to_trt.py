@@ -131,6 +131,6 @@ def test_plain_tensorrt_without_a_gpu_names_the_other(monkeypatch: pytest.Monkey
 def test_a_failed_build_leaves_no_engine(tmp_path: Path) -> None:
     model: Model = tiny_model(tmp_path)
     model.path.write_bytes(b"no network")
-    with pytest.raises(ExportError, match="tiny: .*tiny.fp32.onnx is no network"):
+    with pytest.raises(ExportError, match="tiny: (TensorRT refuses the file|.* is no network)"):
         build_engine(model, BuildOptions(cache=tmp_path / "cache"))
     assert not list((tmp_path / "cache").rglob("*.engine"))

@@ -1,0 +1,265 @@
+"""Everything that only a GPU can show, in one call, on a machine without a network:
+
+    python -m fuw.bench.gpu_check --weights onnx --json bench/results/gpu-h200.json
+
+Runs `pytest -m gpu`, every engine against ONNX Runtime on the CPU, the whole fit against the CPU's,
+and the latencies of every backend. A part that could not run says why and is no success; a test
+that is skipped, a golden that is missing included, counts as failed. Never run on a GPU yet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import click
+import numpy as np
+
+import fuw
+from fuw.bench import machine
+from fuw.bench.stats import Stats
+from fuw.engine import devices
+from fuw.engine.arrays import F32, U8
+from fuw.engine.backend import Backend, Model, OpenOptions
+from fuw.engine.choose import GPU_BACKENDS, PRECISIONS
+from fuw.engine.errors import FuwError
+from fuw.engine.files import write_whole
+from fuw.engine.fitter import Fitter
+from fuw.engine.folders import cache_folder
+from fuw.engine.ort import OrtCpu
+from fuw.engine.trt import TrtSession
+from fuw.engine.weights import find_models
+
+ROOT = Path(fuw.__file__).parent
+PEAK = 2.0  # of a picture in -1..1
+LABELS, PICTURE_DB = 0.995, 40.0  # the gates of a fit: labels that agree, likeness of the picture
+TARGETS_MS = {"fit": 5.0, "two photos": 12.0}  # fp16 on an H200
+SIZE = (1024, 768)
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """What to check; the command line's options carry the same names."""
+
+    weights: str = "starter"
+    device: str = "cuda:0"
+    cache: Path | None = None
+    rounds: int = 50
+
+
+Part = dict[str, Any]  # "status": "passed", "failed" or "not run", and why
+
+
+def check(options: CheckOptions, log: Callable[[str], None]) -> dict[str, Any]:
+    """All parts; `ok` only where every one of them ran and passed."""
+    found, why = devices.gpus()
+    result: dict[str, Any] = {"format": 1, "when": time.strftime("%Y-%m-%d %H:%M:%S"),
+                              "machine": machine.describe(), "options": asdict(options),
+                              "gpus": [asdict(gpu) for gpu in found]}
+    missing = "" if found else f"no NVIDIA GPU answers ({why or 'there is none'})"
+    parts: dict[str, Part] = {}
+    for name, run in (("tests", gpu_tests), ("engines", engines), ("fits", fits)):
+        log(f"{name} ...")
+        parts[name] = {"status": "not run", "why": missing} if missing else _guarded(run, options)
+        log(f"{name}: {parts[name]['status']} {parts[name].get('why', '')}")
+    parts["roofline"] = {"status": "not run", "why": "no GPU ceilings are measured here yet"}
+    result["parts"] = parts
+    result["ok"] = all(part["status"] == "passed" for part in parts.values())
+    return result
+
+
+def _guarded(run: Callable[[CheckOptions], Part], options: CheckOptions) -> Part:
+    """A part that breaks must not hide the others."""
+    try:
+        return run(options)
+    except Exception as error:
+        return {"status": "failed", "why": f"{type(error).__name__}: {error}"}
+
+
+def gpu_tests(options: CheckOptions) -> Part:
+    """`pytest -m gpu`, skips counted as failures."""
+    if not (ROOT / "tests").is_dir() or find_spec("pytest") is None:
+        return {"status": "not run", "why": "no tests or no pytest here; use a checkout"}
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "junit.xml"
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider",
+             f"--junitxml={report}", str(ROOT / "tests")],
+            cwd=ROOT, capture_output=True, text=True, check=False)
+        if not report.exists():
+            return {"status": "failed", "why": done.stdout[-2000:] + done.stderr[-2000:]}
+        return judge_tests(report)
+
+
+def judge_tests(report: Path) -> Part:
+    """A JUnit report in words; what was skipped has not been shown, so it failed."""
+    cases = list(ElementTree.parse(report).getroot().iter("testcase"))
+    wrong: list[str] = []
+    for case in cases:
+        for kind in ("failure", "error", "skipped"):
+            if (found := case.find(kind)) is not None:
+                reason = " ".join((found.get("message") or "").split())[:300]
+                wrong.append(f"{case.get('classname')}.{case.get('name')}: {kind}: {reason}")
+    passed = len(cases) - len(wrong)
+    status = "passed" if cases and not wrong else "failed"
+    return {"status": status, "tests": len(cases), "passed": passed, "wrong": wrong,
+            "why": "" if cases else "no test carries the mark gpu"}
+
+
+def engines(options: CheckOptions) -> Part:
+    """Every network on every GPU backend, in every precision there are files of."""
+    if find_spec("onnx") is None:
+        return {"status": "not run", "why": "building engines needs the package onnx"}
+    from fuw.export.samples import sample_inputs
+
+    plain = find_models(options.weights, "fp32", SIZE)
+    rows: list[dict[str, Any]] = []
+    for name, reference in plain.items():
+        inputs = sample_inputs(reference.spec, reference.sizes)
+        want = _answers(OrtCpu(), reference, inputs, OpenOptions())[0]
+        for kind in ("fp16", "bf16", "fp32"):
+            model = find_models(options.weights, kind, SIZE).get(name)
+            for backend in GPU_BACKENDS:
+                if kind in PRECISIONS[backend]:
+                    rows.append({"network": name, "precision": kind, "backend": backend,
+                                 **_engine(backend, model, inputs, want, options)})
+    return {"status": _worst(rows), "rows": rows,
+            "why": "" if rows else f"{options.weights} holds no fp32 files to compare with"}
+
+
+def _engine(backend: str, model: Model | None, inputs: list[F32], want: list[F32],
+            options: CheckOptions) -> Part:
+    if model is None:
+        return {"status": "not run", "why": "no file in this precision: fuw-export writes it"}
+    cache = options.cache or cache_folder()
+    try:
+        built = 0.0
+        if backend == "trt":
+            from fuw.export.to_trt import BuildOptions, build_engine
+
+            built = build_engine(model, BuildOptions(device=options.device, cache=cache)).seconds
+        got, ms, kind = _answers(GPU_BACKENDS[backend](), model, inputs,
+                                 OpenOptions(device=options.device, cache=cache / backend),
+                                 options.rounds)
+    except FuwError as error:
+        return {"status": "failed", "why": str(error)}
+    if backend == "trt" and kind != TrtSession.__name__:
+        return {"status": "failed", "why": "its engine was not used: see the warnings"}
+    gate = model.spec.gates[model.precision]  # type: ignore[index]  # words in a manifest
+    far = [distance(a, b) for a, b in zip(got, want, strict=True)]
+    rel_l2, psnr = max(d[0] for d in far), min(d[1] for d in far)
+    holds = rel_l2 <= gate.rel_l2 and (gate.psnr is None or psnr >= gate.psnr)
+    return {"status": "passed" if holds else "failed", "rel_l2": rel_l2, "gate": gate.rel_l2,
+            "psnr": psnr if gate.psnr else None, "build_s": built, "ms": asdict(ms),
+            "why": "" if holds else "the gate is missed"}
+
+
+def _answers(backend: Backend, model: Model, inputs: list[F32], options: OpenOptions,
+             rounds: int = 0) -> tuple[list[F32], Stats, str]:
+    """Outputs, milliseconds host to host after three warm runs, and the session's class."""
+    feeds = {t.name: x for t, x in zip(model.spec.inputs, inputs, strict=True)}
+    session = backend.open(model, options)
+    try:
+        got = session.run(feeds)
+        spent = [_ms(lambda: session.run(feeds)) for _ in range(rounds and rounds + 3)]
+        return got, Stats.of(spent[3:] or [0.0]), type(session).__name__
+    finally:
+        session.close()
+
+
+def distance(got: F32, want: F32) -> tuple[float, float]:
+    """Relative L2 error, and PSNR in dB against a peak of 2; the worst where not finite."""
+    if got.shape != want.shape or not np.isfinite(got).all():
+        return float("inf"), float("-inf")
+    error = got.astype(np.float64) - want
+    rms = float(np.sqrt(np.mean(error**2)))
+    scale = max(float(np.sqrt(np.mean(np.square(want, dtype=np.float64)))), 1e-12)
+    return rms / scale, float("inf") if rms == 0 else float(20 * np.log10(PEAK / rms))
+
+
+def fits(options: CheckOptions) -> Part:
+    """The example pair dressed by every GPU backend against the CPU's fp32, and the times."""
+    person, cloth = (ROOT / "examples" / name for name in ("person_1.jpg", "garment_1.jpg"))
+    with Fitter.open(weights=options.weights, device="cpu", backend="ort-cpu") as cpu:
+        maps, garment = cpu.person(person), cpu.garment(cloth)
+        want = cpu.fit(maps, garment)
+    rows = []
+    for backend in GPU_BACKENDS:
+        row: dict[str, Any] = {"backend": backend}
+        rows.append(row)
+        try:
+            with Fitter.open(weights=options.weights, device=options.device, backend=backend,
+                             cache=options.cache) as fitter:
+                got = fitter.fit(maps, garment)
+                labels = float((got.parts.seg == want.parts.seg).mean())
+                db = picture_db(got.image, want.image)
+                spent = {"fit": lambda f=fitter: f.fit(maps, garment),
+                         "two photos": lambda f=fitter: f.fit(f.person(person), f.garment(cloth))}
+                row["ms"] = {name: asdict(_timed(run, options.rounds))
+                             for name, run in spent.items()}
+                row["networks"] = {name: type(net.open()).__name__
+                                   for name, net in fitter.nets.items()}
+        except FuwError as error:
+            row.update(status="failed", why=str(error))
+            continue
+        holds = labels >= LABELS and db >= PICTURE_DB
+        row.update(status="passed" if holds else "failed", summary=fitter.summary, labels=labels,
+                   psnr_db=db, targets_ms=TARGETS_MS, why="" if holds else "the gate is missed")
+    return {"status": _worst(rows), "rows": rows}
+
+
+def picture_db(got: U8, want: U8) -> float:
+    """PSNR of two u8 pictures, dB."""
+    mse = float(np.mean(np.square(got.astype(np.float64) - want)))
+    return float("inf") if mse == 0 else float(10 * np.log10(255**2 / mse))
+
+
+def _timed(run: Callable[[], object], rounds: int) -> Stats:
+    run()
+    return Stats.of([_ms(run) for _ in range(rounds)])
+
+
+def _ms(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return (time.perf_counter() - start) * 1000
+
+
+def _worst(rows: list[dict[str, Any]]) -> str:
+    kinds = {row["status"] for row in rows}
+    return next((kind for kind in ("failed", "not run") if kind in kinds),
+                "passed" if rows else "not run")
+
+
+@click.command()
+@click.option("--weights", default="starter", show_default=True,
+              help="'starter', or a folder written by fuw-export --fp16 --fp32.")
+@click.option("--device", default="cuda:0", show_default=True)
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder for engines.")
+@click.option("--rounds", default=50, show_default=True, help="Timed runs of each.")
+@click.option("--json", "report", type=click.Path(path_type=Path), required=True,
+              help="Where to write the report, for example bench/results/gpu-h200.json.")
+def main(report: Path, **values: Any) -> None:
+    """Check on a GPU what cannot be checked without one; exit code 7 unless all of it passed."""
+    result = check(CheckOptions(**values), lambda line: click.echo(line, err=True))
+    text = json.dumps(result, indent=1, default=os.fspath) + "\n"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(report, lambda handle: handle.write(text.encode()))
+    for name, part in result["parts"].items():
+        click.echo(f"{name:<10} {part['status']:<8} {part.get('why', '')}")
+    click.echo(f"written to {report}")
+    sys.exit(0 if result["ok"] else 7)
+
+
+if __name__ == "__main__":
+    main()
