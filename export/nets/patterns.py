@@ -77,7 +77,7 @@ def _representatives(codes: torch.Tensor, labels: int) -> tuple[torch.Tensor, to
     bucket = torch.remainder(mixed, BUCKETS).long()
     own = torch.arange(codes.shape[0])
     # Zeros out of the data: a constant this large would stand in the file, two megabytes a level.
-    kept = (bucket[:1] * 0).expand(BUCKETS).scatter(0, bucket, own)
+    kept = (bucket.sum() * 0).expand(BUCKETS).scatter(0, bucket, own)
     representative = kept.index_select(0, bucket)
     differs = (lines != lines.index_select(0, representative)).any(1) | fractional[:, 0]
     alone = differs | (representative == own)
