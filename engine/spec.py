@@ -147,6 +147,14 @@ class NetSpec:
     multiple: int = 0
     sized: bool = False
 
+    @property
+    def recipe(self) -> Recipe:
+        """How this network's picture is made; ValueError where it takes none."""
+        found = next((t.recipe for t in self.inputs if t.recipe is not None), None)
+        if found is None:
+            raise ValueError(f"{self.name} takes no picture with a recipe of its own")
+        return found
+
     def variant(self, name: str) -> Variant:
         """The variant `name`; raises UnknownNetwork with the names there are."""
         if name not in self.variants:

@@ -7,9 +7,10 @@ import numpy as np
 from PIL import Image
 
 from fuw.engine.arrays import F32, I32, Any
+from fuw.engine.networks import IMAGENET_MEAN, IMAGENET_STD
 from fuw.kernels import tables
 from fuw.kernels.cpu.fit import schp_affine, warp_places
-from fuw.kernels.cpu.fit_mask import IMAGENET_MEAN, IMAGENET_STD, antialias_taps
+from fuw.kernels.cpu.fit_mask import antialias_taps
 from fuw.kernels.cpu.fit_pose import densepose_size, hand_matrices, openpose_scale
 from fuw.kernels.device import DeviceArray
 from fuw.kernels.gpu import GpuSteps, _grid, _quads

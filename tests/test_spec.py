@@ -63,3 +63,11 @@ def test_unknown_names_say_what_there_is() -> None:
 def test_unknown_hashes_stay_unknown() -> None:
     assert network("u2netp").checkpoint.sha256 is None
     assert network("alias").checkpoint.bytes == 402472247
+
+
+def test_recipes_are_where_pictures_are() -> None:
+    assert NETWORKS["schp"].recipe.colour == "BGR" and NETWORKS["u2net"].recipe.scale == 0
+    assert NETWORKS["openpose_hand"].recipe == NETWORKS["openpose_body"].recipe
+    assert NETWORKS["u2netp"].recipe == NETWORKS["u2net"].recipe
+    with pytest.raises(ValueError, match="seg takes no picture"):
+        _ = NETWORKS["seg"].recipe

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fuw.engine.arrays import F32, I32, U8
+from fuw.engine.networks import NETWORKS
 
-# SCHP's ImageNet statistics. Its network reads B, G, R, and so do these rows.
-SCHP_MEAN_BGR = np.array([0.406, 0.456, 0.485], np.float32)
-SCHP_STD_BGR = np.array([0.225, 0.224, 0.229], np.float32)
+_SCHP = NETWORKS["schp"].recipe
+SCHP_MEAN_BGR, SCHP_STD_BGR = np.array(_SCHP.mean, np.float32), np.array(_SCHP.std, np.float32)
 
 SIGNED = np.arange(256, dtype=np.float32) / np.float32(255) * np.float32(2) - np.float32(1)
 
@@ -67,7 +67,7 @@ def schp_crop(image: U8, size: int = 473) -> U8:
 def schp_input(image: U8, size: int = 473) -> F32:
     """RGB u8 (H, W, 3) -> f32 (1, 3, size, size), B G R, /255, mean and deviation removed."""
     bgr = schp_crop(image, size)[:, :, ::-1].astype(np.float32)
-    bgr /= np.float32(255)
+    bgr /= np.float32(_SCHP.scale)
     bgr -= SCHP_MEAN_BGR
     bgr /= SCHP_STD_BGR
     return np.ascontiguousarray(bgr.transpose(2, 0, 1)[None])

@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image
 
 from fuw.engine.arrays import F32, U8
+from fuw.engine.networks import NETWORKS
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_U2NET, _TRACER = NETWORKS["u2net"].recipe, NETWORKS["tracer_b7"].recipe
 TILE = 64
 
 
@@ -27,7 +28,7 @@ def u2net_input(image: U8, size: int = 320) -> F32:
     out = np.empty((1, *levels.shape), np.float32)
     shade = np.arange(256) / max(int(levels.max()), 1)
     for c in range(3):  # a byte has 256 values: a table says the same as arithmetic per pixel
-        table = ((shade - IMAGENET_MEAN[c]) / IMAGENET_STD[c]).astype(np.float32)
+        table = ((shade - _U2NET.mean[c]) / _U2NET.std[c]).astype(np.float32)
         np.take(table, levels[c], out=out[0, c])
     return out
 
@@ -41,9 +42,9 @@ def tracer_input(image: U8, size: int = 640) -> F32:
     planes = np.stack(cv2.split(image)).astype(np.float32)
     across = _banded(columns, _banded(rows, planes).transpose(0, 2, 1))
     out = np.empty((1, 3, size, size), np.float32)
-    for c, (mean, std) in enumerate(zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)):
+    for c, (mean, std) in enumerate(zip(_TRACER.mean, _TRACER.std, strict=True)):
         cv2.transpose(across[c], dst=out[0, c])  # far quicker than a strided copy
-        out[0, c] *= np.float32(1 / (255 * std))
+        out[0, c] *= np.float32(1 / (_TRACER.scale * std))
         out[0, c] -= np.float32(mean / std)
     return out
 

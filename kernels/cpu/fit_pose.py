@@ -6,16 +6,18 @@ import numpy.typing as npt
 from PIL import Image
 
 from fuw.engine.arrays import F32, U8
+from fuw.engine.networks import NETWORKS
 
-DENSEPOSE_MEAN_BGR = np.array([103.53, 116.28, 123.675], np.float32)
+_OPENPOSE = NETWORKS["openpose_body"].recipe  # the hand network's is the same
+DENSEPOSE_MEAN_BGR = np.array(NETWORKS["densepose"].recipe.mean, np.float32)
 _LONGEST = 1333 / 800  # longest edge at the most, in shorter edges
 
 
 def _planar(image: U8) -> F32:
     """RGB (H, W, 3) u8 -> BGR (1, 3, H, W) f32, x / 256 - 0.5."""
     planes = np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)[None]).astype(np.float32)
-    planes *= np.float32(1 / 256)
-    planes -= np.float32(0.5)
+    planes *= np.float32(1 / _OPENPOSE.scale)
+    planes -= np.float32(_OPENPOSE.mean[0])  # one value for all channels
     return planes
 
 
