@@ -255,6 +255,8 @@ def export(weights: str, networks: str, precisions: tuple[str, ...], size: str |
     try:
         from fuw.export import command
     except ImportError as error:
+        if (error.name or "").partition(".")[0] == "fuw":
+            raise  # ours is there; this is a bug and should look like one
         raise FuwError(f"fuw-export needs the package {error.name}; install what it needs: "
                        "pip install 'fuw[export]'") from error
     names = tuple(name.strip() for name in networks.split(",") if name.strip())
