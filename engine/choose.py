@@ -14,6 +14,7 @@ from fuw.engine.ort import OrtCpu
 from fuw.engine.ort_cuda import OrtCuda
 from fuw.engine.ov import OpenVino, has_bf16
 from fuw.engine.trt import TensorRt
+from fuw.kernels.launch import parse_device
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def choose(device: str = "auto", backend: str = "auto", precision: str = "auto")
         device = _device(backend)
     if device == "cpu":
         return _on_cpu(backend, precision)
-    return _on_gpu(f"cuda:{trt.parse_device(device)}", backend, precision)
+    return _on_gpu(f"cuda:{parse_device(device)}", backend, precision)
 
 
 def _device(backend: str) -> str:

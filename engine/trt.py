@@ -244,7 +244,8 @@ class TrtSession:
             for name, value in feeds.items():
                 self._device.upload(value, self.buffers[name])
             self.queue()
-            return [self._device.download(self.buffers[name]) for name in self._outputs]
+            return [np.asarray(self._device.download(self.buffers[name]), np.float32)
+                    for name in self._outputs]
 
     def queue(self) -> None:
         """Queue the engine on the device's stream, from `buffers` to `buffers`; nothing waits."""
