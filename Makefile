@@ -18,7 +18,7 @@ test: venv
 check:
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -p no:cacheprovider
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider -n auto --dist loadfile
 
 # The demo installs the runtime alone: no torch.
 venv-demo: $(VENV)/.demo

@@ -13,7 +13,7 @@ FREE = HERE / "golden"
 
 
 def golden(path: str) -> Path:
-    """The golden file or folder `path`, for example "pose/openpose.npz"; skips where it is not there."""
+    """The golden file or folder `path`, say "pose/openpose.npz"; skips where it is not there."""
     for root in (FULL, FREE):
         if (root / path).exists():
             return root / path
