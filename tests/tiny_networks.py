@@ -14,7 +14,7 @@ from fuw.engine.spec import NetSpec, Variant
 TINY: dict[str, Variant] = {
     "seg": Variant(0.0625, sizes={"height": 64, "width": 48}),
     "gmm": Variant(0.0625, sizes={"height": 256, "width": 192}),
-    "alias": Variant(0.0625, sizes={"height": 128, "width": 128}),
+    "alias": Variant(0.0625, sizes={"height": 256, "width": 128}),
     "schp": Variant(0.0625, {"layers": (1, 1, 1, 1)},
                     {"height": 97, "width": 65, "out_height": 25, "out_width": 17}),
     "u2net": Variant(0.0625, sizes={"height": 64, "width": 64}),
