@@ -14,8 +14,10 @@ from fuw.engine import trt
 from fuw.engine.backend import Model
 from fuw.engine.errors import ExportError
 from fuw.engine.store import Store
-from fuw.export import to_trt
+from fuw.export import engines, to_trt
+from fuw.export.options import ExportOptions
 from fuw.export.precision import convert
+from fuw.export.report import Row
 from fuw.export.to_onnx import export_onnx
 from fuw.export.to_trt import BuildOptions, build_engine, build_plan, check_weights
 
@@ -134,3 +136,19 @@ def test_a_failed_build_leaves_no_engine(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="tiny: (TensorRT refuses the file|.* is no network)"):
         build_engine(model, BuildOptions(cache=tmp_path / "cache"))
     assert not list((tmp_path / "cache").rglob("*.engine"))
+
+
+def test_the_export_builds_engines_of_what_was_proved(tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    good, bad = tiny_model(tmp_path), tmp_path / "bad.onnx"
+    bad.write_bytes(b"no network")
+    monkeypatch.setattr(engines, "find_models",
+                        lambda *asked: {"good": good, "bad": replace(good, path=bad)})
+    options = ExportOptions(backends=("trt",), builder_level=0, cache=tmp_path / "cache")
+    assert options.runtimes and "trt" not in options.runtimes  # still proved in the others
+    done = [Row("good", "fp32", "proved", "good.onnx"), Row("lost", "fp32", "failed"),
+            Row("bad", "fp32", "up to date", "bad.onnx")]
+    rows = engines.engine_rows(options, done)
+    assert [(row.network, row.status) for row in rows] == [("good", "built"), ("bad", "failed")]
+    assert (tmp_path / "cache" / "trt" / rows[0].file).stat().st_size == rows[0].bytes > 0
+    assert "never compared" in rows[0].reason and "tiny: " in rows[1].reason
