@@ -93,7 +93,8 @@ def gpu_named(device: str) -> devices.Device:
     """The GPU "cuda" or "cuda:1"; raises BackendError where it is not there."""
     number, (found, why) = parse_device(device), devices.gpus()
     if not found:
-        raise BackendError(f"no NVIDIA GPU answers ({why or 'there is none on this machine'}); "
+        raise BackendError(f"{device}: no NVIDIA GPU answers "
+                           f"({why or 'there is none on this machine'}); "
                            "use --device cpu")
     if number >= len(found):
         raise BackendError(f"there is no GPU {device}; there are "
