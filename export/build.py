@@ -9,7 +9,7 @@ from fuw.engine.files import sweep
 from fuw.engine.networks import NETWORKS, network
 from fuw.engine.weights import folder_of
 from fuw.export import publish
-from fuw.export.agreement import judge_chain
+from fuw.export.agreement import Agreement, judge_chain
 from fuw.export.engines import engine_rows, require_tensorrt
 from fuw.export.job import Job
 from fuw.export.options import ExportOptions, Progress
@@ -48,9 +48,8 @@ def main_export(options: ExportOptions, progress: Progress | None = None) -> Rep
 
 def _agreements(options: ExportOptions, photos: tuple[Path, Path],
                 progress: Progress | None) -> list[Row]:
-    """Judge each reduced chain on photos; a network that disagrees loses its file."""
-    out = options.folder
-    plain = folder_of("starter") if options.weights == "starter" else out
+    """Judge each reduced chain on photos; what disagrees goes to fp32, and again."""
+    plain = folder_of("starter") if options.weights == "starter" else options.folder
     rows: list[Row] = []
     for kind in options.precisions:
         if kind == "fp32":
@@ -58,12 +57,20 @@ def _agreements(options: ExportOptions, photos: tuple[Path, Path],
         if progress:
             progress("chain", f"{kind} on photos", 0.5)
         try:
-            for one in judge_chain(plain, out, kind, *photos, size=options.size or (1024, 768),
-                                   threads=options.threads):
-                if not one.ok and one.network:
-                    publish.withdraw(out, one.network, kind)
+            judged = _judge(options, plain, kind, photos)
+            missed = [one for one in judged if one.network and not one.ok]
+            for one in missed:
+                publish.keep_fp32(options.folder, plain, one.network, kind)
+            words = {one.network: f"{one}, so all of it stays fp32; then " for one in missed}
+            for one in _judge(options, plain, kind, photos) if missed else judged:
                 rows.append(Row(one.network or "chain", kind, "agrees" if one.ok else "failed",
-                                reason=str(one)))
+                                reason=words.get(one.network, "") + str(one)))
         except FuwError as error:
             rows.append(Row("chain", kind, "failed", reason=f"no judgement on photos: {error}"))
     return rows
+
+
+def _judge(options: ExportOptions, plain: Path, kind: str,
+           photos: tuple[Path, Path]) -> list[Agreement]:
+    return judge_chain(plain, options.folder, kind, *photos, size=options.size or (1024, 768),
+                       threads=options.threads)

@@ -14,6 +14,8 @@ from typing import Any
 from fuw.engine.errors import CheckpointError
 from fuw.engine.weights import MANIFEST, Entry, read_manifest, write_manifest
 from fuw.export.checkpoint_files import digest
+from fuw.export.precision import convert
+from fuw.export.scratch import scratch_file
 from fuw.export.to_onnx import FORMAT
 
 NEW = "new"
@@ -48,13 +50,15 @@ def publish(folder: Path, entry: Entry, made: Path, extra: Mapping[str, Any]) ->
     return whole
 
 
-def withdraw(folder: Path, network: str, precision: str) -> None:
-    """Take the files of a network in one precision away, entries first."""
-    entries = _entries(folder)
-    gone = [e for e in entries if (e.network, e.precision) == (network, precision)]
-    write_manifest(folder, [e for e in entries if e not in gone])
-    for entry in gone:
-        (folder / entry.file).unlink(missing_ok=True)
+def keep_fp32(folder: Path, plain: Path, network: str, kind: str) -> None:
+    """Put fp32 arithmetic into the reduced file of a network, from its fp32 file in `plain`."""
+    source = next(e for e in _entries(plain) if (e.network, e.precision) == (network, "fp32"))
+    for entry in _entries(folder):
+        if (entry.network, entry.precision) != (network, kind):
+            continue
+        with scratch_file(folder, ".onnx") as made:
+            convert(plain / source.file, made, kind, ["*"])
+            publish(folder, entry, made, {"fp32_nodes": 1.0, "rel_l2": 0.0})
 
 
 def _entries(folder: Path) -> list[Entry]:

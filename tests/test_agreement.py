@@ -11,8 +11,8 @@ from fuw.engine.arrays import F32
 from fuw.engine.backend import Model
 from fuw.engine.networks import NETWORKS
 from fuw.engine.weights import MANIFEST, Entry, folder_of, read_manifest, write_manifest
-from fuw.export import agreement, publish, verify
-from fuw.export.agreement import JUDGES, Agreement, Measured, judge_chain, psnr
+from fuw.export import agreement, build, publish, verify
+from fuw.export.agreement import JUDGES, Agreement, Measured, psnr
 from fuw.export.precision import convert
 from fuw.export.samples import sample_inputs
 from fuw.export.to_onnx import export_onnx
@@ -81,14 +81,28 @@ def test_in_words() -> None:
     assert "whole chain" in str(Agreement("", "fp16", Measured("picture, dB", 41, 40)))
 
 
-def test_a_network_that_disagrees_loses_its_file(tmp_path: Path) -> None:
-    entry = Entry("seg.fp16.onnx", "seg", "official", "fp16", {}, "s", "o", "h")
-    for file in ("seg.fp16.onnx", "seg.fp32.onnx"):
-        (tmp_path / file).write_bytes(b"x")
-    write_manifest(tmp_path, [entry, replace(entry, file="seg.fp32.onnx", precision="fp32")])
-    publish.withdraw(tmp_path, "seg", "fp16")
-    assert [e.file for e in read_manifest(tmp_path)] == ["seg.fp32.onnx"]
-    assert sorted(p.name for p in tmp_path.iterdir()) == [MANIFEST, "seg.fp32.onnx"]
+def test_a_network_that_disagrees_is_kept_in_fp32(tmp_path: Path,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reduced file then computes what the fp32 file does, and the chain is judged again."""
+    spec = replace(tiny_spec("seg"), variants={"official": TINY["seg"]})
+    export_onnx(spec, tiny_network("seg"), tmp_path / "seg.fp32.onnx")
+    convert(tmp_path / "seg.fp32.onnx", tmp_path / "seg.fp16.onnx", "fp16")
+    sizes = spec.sizes("official")
+    entry = Entry("seg.fp32.onnx", "seg", "official", "fp32", sizes, spec.hash(), "o", "h")
+    write_manifest(tmp_path, [entry, replace(entry, file="seg.fp16.onnx", precision="fp16")])
+    miss, hold = Measured("equal labels", 0.9, 0.995), Measured("equal labels", 1.0, 0.995)
+    answers = iter(([Agreement("seg", "fp16", miss)], [Agreement("seg", "fp16", hold)]))
+    monkeypatch.setattr(build, "judge_chain", lambda *_, **__: next(answers))
+    options = build.ExportOptions(str(tmp_path), tmp_path, precisions=("fp16",))
+    (row,) = build._agreements(options, (Path("p"), Path("c")), None)
+    assert row.status == "agrees" and "so all of it stays fp32" in row.reason
+    inputs = sample_inputs(spec, sizes)
+    runs = [verify.run_onnx(spec, tmp_path / f, sizes, 1, inputs, how=how, threads=1)[0]
+            for f, how in (("seg.fp32.onnx", "ort-cpu"), ("seg.fp16.onnx", "rounded"))]
+    np.testing.assert_array_equal(runs[0], runs[1])
+    kept = next(e for e in read_manifest(tmp_path) if e.precision == "fp16")
+    assert kept.extra["fp32_nodes"] == 1.0
+    assert kept.sha256 == publish.digest(tmp_path / kept.file, ("sha256",))["sha256"]
 
 
 def test_the_rounded_chain_is_what_the_reduced_files_say(tmp_path: Path) -> None:
@@ -116,8 +130,8 @@ def test_starter_weights_agree_in_fp16(tmp_path: Path) -> None:
     """The gates of the starter: labels, masks, key points, theta and the picture, in fp16."""
     starter = folder_of("starter")
     examples = Path(__file__).parent.parent / "examples"
-    person, cloth = examples / "person_1.jpg", examples / "garment_1.jpg"
-    if not (starter / MANIFEST).exists() or not person.exists():
+    photos = examples / "person_1.jpg", examples / "garment_1.jpg"
+    if not (starter / MANIFEST).exists() or not photos[0].exists():
         pytest.skip("the starter weights or the example photos are not in this checkout")
     entries = []
     for entry in read_manifest(starter):
@@ -125,5 +139,9 @@ def test_starter_weights_agree_in_fp16(tmp_path: Path) -> None:
         convert(starter / entry.file, tmp_path / entry.file, "fp16", spec.fp32_islands)
         entries.append(replace(entry, precision="fp16"))
     write_manifest(tmp_path, entries)
-    missed = [str(a) for a in judge_chain(starter, tmp_path, "fp16", person, cloth) if not a.ok]
-    assert not missed, missed
+    options = build.ExportOptions("starter", tmp_path, precisions=("fp16",))
+    rows = build._agreements(options, photos, None)
+    assert rows[-1].network == "chain" and len(rows) == len(entries) + 1
+    assert all(r.status == "agrees" for r in rows), [r.reason for r in rows]
+    kept = {r.network for r in rows if "stays fp32" in r.reason}
+    assert kept <= {"openpose_hand"}, kept  # ties of its weak maps leap in any rounding
