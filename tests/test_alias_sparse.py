@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
-from golden_files import compare, golden, inputs
+from golden_files import compare, fill, golden, inputs
 from PIL import Image
 
 from fuw.bench.alias import person_map
@@ -112,6 +112,18 @@ def test_residues_of_the_warp_do_not_make_windows() -> None:
     clean = split(seg, torch.zeros(1, 1, H, W))
     assert len(find_patterns(div, label_codes(div)).windows) == len(
         find_patterns(clean, label_codes(clean)).windows)
+
+
+def test_the_sparse_form_meets_the_official_numbers() -> None:
+    with torch.device("meta"):
+        net = ALIASGenerator()
+    arrays = fill.fill_state_dict({k: tuple(v.shape) for k, v in net.state_dict().items()}, 0)
+    net.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()}, assign=True)
+    case = [torch.from_numpy(a) for a in inputs.alias_case(256, 192, 0, 1, "soft")]
+    result = sparse_module(net.eval())(*case)
+    with np.load(golden("viton_hd_nets.npz")) as file:
+        expected = file["alias/256x192_soft"]
+    assert compare.rel_l2(result.numpy(), expected) < LIMIT
 
 
 @pytest.mark.parametrize("dense_levels", [1, 5, 8])
