@@ -16,7 +16,7 @@ from fuw.engine.arrays import U8
 from fuw.engine.backend import Model, OpenOptions
 from fuw.engine.choose import Choice, choose
 from fuw.engine.clock import Clock
-from fuw.engine.errors import FuwError
+from fuw.engine.errors import FuwError, InputError
 from fuw.engine.folders import cache_folder
 from fuw.engine.frame import Frame
 from fuw.engine.framing import garment_frame, on_ground, person_frame, whole_frame
@@ -149,6 +149,14 @@ class Fitter:
 
     def fit(self, person: Person, garment: Garment, seed: int = 0) -> Fit:
         """Dress the person in the garment; same seed, inputs, machine and backend: same bytes."""
+        height, width = self.options.size
+        for what, picture in (("person", person.image), ("garment", garment.image)):
+            if picture.shape[:2] != (height, width):
+                raise InputError(
+                    f"the {what} was prepared for pictures of {picture.shape[0]}x"
+                    f"{picture.shape[1]}, this Fitter makes {height}x{width}; prepare it with this "
+                    "Fitter"
+                )
         clock = Clock(self._on_stage)
         image, parts = pipeline.fit(self.nets, self.ops, person, garment.image, garment.mask,
                                     clock, self.ops.seg_noise(seed))
@@ -178,15 +186,19 @@ class Fitter:
         if framed:
             return whole, 1, given.framed(whole)
         if given.body is not None:
+            judgement.usable_people(given.body[None], f"{photo.name}, its given key points")
             frame = person_frame(photo.pixels, given.body, self.options.size)
             return frame, 1, given.framed(frame)
         people = pipeline.find_people(self.nets, self.ops, whole.apply(photo.pixels), clock)
         people = judgement.usable_people(people, photo.name)
         frame = person_frame(photo.pixels, whole.to_original(people[0]), self.options.size)
-        known = given.framed(frame)
-        if frame == whole:  # the key points are those of the picture already
-            known = replace(known, body=people[0])
-        return frame, len(people), known
+        body = people[0]
+        if frame != whole:  # the person is larger now: look again, closer
+            body = frame.to_frame(whole.to_original(body))
+            closer = pipeline.find_people(self.nets, self.ops, frame.apply(photo.pixels), clock)
+            if len(closer) and judgement.is_usable(closer[0]):
+                body = closer[0]
+        return frame, len(people), replace(given.framed(frame), body=body)
 
 
 def _models(options: Options, choice: Choice) -> dict[str, Model]:

@@ -53,14 +53,18 @@ class Warning_:
     sentence: str
 
 
+def is_usable(person: F32) -> bool:
+    """Whether key points f32 (25, 3) have what a person is dressed by: a neck and a shoulder."""
+    return bool(person[_NECK, 2] > 0 and max(person[_R_SHOULDER, 2], person[_L_SHOULDER, 2]) > 0)
+
+
 def usable_people(people: F32, name: str = "the photo") -> F32:
     """Those of `people` f32 (n, 25, 3) who could be dressed, in the same order.
 
     Usable is who has a neck and a shoulder and at least COMPARABLE of the largest one's height:
     passers-by far behind and ghosts of the pose network do not count. NoPersonError if nobody is.
     """
-    usable = [p for p in people if p[_NECK, 2] > 0
-              and max(p[_R_SHOULDER, 2], p[_L_SHOULDER, 2]) > 0]
+    usable = [p for p in people if is_usable(p)]
     if not usable:
         raise NoPersonError(f"{name}: nobody was found in it; give a photo of one standing person, "
                             "seen from the front, head to thigh, or its key points with --pose")
