@@ -2,7 +2,8 @@
 
 79 % of the dense generator's arithmetic convolves gamma and beta out of a label map, pixel by
 pixel. Here each norm has a table with one row per distinct window (`fuw.export.nets.patterns`),
-made by one matrix product, and every pixel reads its row. The same function for any input.
+made by one matrix product, and every pixel reads its row. The same function for any input; memory
+grows with the windows (7 kB each at full width), so a map of pure noise takes several gigabytes.
 
 Cheaper without changing anything, too: norm_s uses the statistics of norm_0; the statistics of an
 enlarged map are those of the small one; biases in front of a norm are gone; the 1 of 1 + gamma is
