@@ -24,7 +24,8 @@ def with_tables(readme: str, text: str) -> str:
     found = re.search(f"({re.escape(BEGIN)}[^\n]*\n).*?({re.escape(END)})", readme, re.DOTALL)
     if not found:
         raise ValueError("the README has lost its bench marks")
-    return readme[: found.end(1)] + "\n" + text + "\n\n" + readme[found.start(2):]
+    inside = f"\n{text}\n\n" if text else ""
+    return readme[: found.end(1)] + inside + readme[found.start(2):]
 
 
 def main() -> None:
