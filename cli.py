@@ -277,12 +277,13 @@ def export(weights: str, networks: str, precisions: tuple[str, ...], size: str |
 @click.option("--person", type=PATH, default="examples/person_1.jpg", show_default=True)
 @click.option("--cloth", type=PATH, default="examples/garment_1.jpg", show_default=True)
 @click.option("--configuration", "configurations", multiple=True,
-              default=("openvino:bf16", "openvino:fp32", "ort-cpu:fp32"), show_default=True,
+              default=("openvino:bf16", "ort-cpu:fp32"), show_default=True,
               help="BACKEND:PRECISION; the first is the one the summary speaks of.")
 @click.option("--quick", is_flag=True, help="Two rounds, one of the baseline: about 2 minutes.")
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--threads", default=0, help="0 means all cores.")
 @click.option("--no-baseline", is_flag=True, help="Without the official way (needs no torch).")
+@click.option("--eager-bf16", is_flag=True, help="The official way in bf16 beside fp32: more memory.")
 @click.option("--json", "report", type=PATH, help="Where to write the report.")
 @click.option("--html", "page", type=PATH, help="Where to write one self-contained page.")
 @voiced
