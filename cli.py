@@ -283,7 +283,7 @@ def export(weights: str, networks: str, precisions: tuple[str, ...], size: str |
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--threads", default=0, help="0 means all cores.")
 @click.option("--no-baseline", is_flag=True, help="Without the official way (needs no torch).")
-@click.option("--eager-bf16", is_flag=True, help="The official way in bf16 beside fp32: more memory.")
+@click.option("--eager-bf16", is_flag=True, help="The official way in bf16 too: more memory.")
 @click.option("--json", "report", type=PATH, help="Where to write the report.")
 @click.option("--html", "page", type=PATH, help="Where to write one self-contained page.")
 @voiced
