@@ -270,7 +270,10 @@ TRACER_B7 = NetSpec(
                    recipe=Recipe("tensor-antialias", "RGB", 255.0, IMAGENET_MEAN, IMAGENET_STD)),
     ),
     outputs=_MASK,
-    gates=GATES,
+    # Discontinuous by design (a tenth of the channels and certain background are cut to 0), so a
+    # rounding can make single pixels jump: 2.1e-2 in fp16 with 99.96 % of the mask unchanged.
+    gates={"fp32": Gate(1e-4), "fp16": Gate(3e-2), "bf16": Gate(1e-1)},
+    fp32_islands=("agg.UAM", "ObjectAttention?"),
     variants={"official": Variant(sizes={"height": 640, "width": 640}, fit={"size": 640})},
 )
 
