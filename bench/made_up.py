@@ -15,6 +15,7 @@ from torch import nn
 from fuw.engine.networks import network
 from fuw.engine.weights import MANIFEST, Entry, file_name, read_manifest, write_manifest
 from fuw.export.nets import build
+from fuw.export.nets.spectral import SpectralConv2d
 from fuw.export.to_onnx import export_onnx
 
 ORIGIN = "made-up weights, official size"
@@ -33,12 +34,18 @@ def made_up(name: str) -> nn.Module:
             new = rng.standard_normal(tuple(old.shape)) * np.sqrt(1.0 / fan_in)
         elif key.endswith(("running_var", "weight")):
             new = rng.uniform(0.8, 1.2, tuple(old.shape))
-        elif key.endswith(("weight_u", "weight_v", "noise_scale")):
+        elif key.endswith("weight_u"):
+            new = rng.standard_normal(tuple(old.shape))
+        elif key.endswith(("weight_v", "noise_scale")):
             continue
         else:
             new = 0.05 * rng.standard_normal(tuple(old.shape))
         state[key] = torch.from_numpy(np.asarray(new, np.float32)).reshape(old.shape)
     module.load_state_dict(state)
+    for layer in module.modules():
+        if isinstance(layer, SpectralConv2d):  # u and v of these weights: others divide by nearly 0
+            layer.train().weight()
+            layer.eval()
     return module
 
 
