@@ -1,7 +1,7 @@
 """fuw-export: proof, then publication; reasons for rebuilding; nothing half-done trusted."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from fuw.engine.errors import CheckpointError
 from fuw.engine.networks import NETWORKS
 from fuw.engine.spec import Gate, NetSpec
 from fuw.engine.weights import MANIFEST, read_manifest
-from fuw.export import publish, to_onnx
+from fuw.export import match, publish, to_onnx
 from fuw.export.build import ExportOptions, main_export
 from fuw.export.report import Report
 from fuw.export.sources import find_source
@@ -24,12 +24,15 @@ NAMES = ("seg", "gmm")
 
 
 @pytest.fixture(autouse=True)
-def tiny_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny_table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The table's official variants, narrow and small, so that an export takes seconds."""
+    match.expected.cache_clear()  # it remembers the table's networks by name
     for name in NAMES:
         official = replace(NETWORKS[name], variants={"official": TINY[name]})
         monkeypatch.setitem(NETWORKS, name, official)
     monkeypatch.setattr(to_onnx, "_traced", _traced_once)
+    yield
+    match.expected.cache_clear()
 
 
 _trace = to_onnx._traced
