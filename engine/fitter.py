@@ -207,7 +207,8 @@ def _models(options: Options, choice: Choice) -> dict[str, Model]:
     so."""
     found = _stored(options, choice.stored)
     if choice.device == "cpu":
-        return {name: replace(model, precision=choice.precision) for name, model in found.items()}
+        return {name: replace(model, precision="fp32" if model.spec.cpu_fp32 else choice.precision)
+                for name, model in found.items()}
     if options.precision == "auto" and choice.stored != "fp32":
         plain = _stored(options, "fp32")
         if missing := sorted(set(plain) - set(found)):

@@ -48,6 +48,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 OPENPOSE_BODY = NetSpec(
     name="openpose_body",
+    cpu_fp32=True,
     about="OpenPose BODY_25: 26 heat maps and 52 part affinity fields",
     module="fuw.export.nets.openpose:OpenPoseBody",
     checkpoint=Checkpoint(
@@ -83,6 +84,7 @@ OPENPOSE_BODY = NetSpec(
 
 OPENPOSE_HAND = NetSpec(
     name="openpose_hand",
+    cpu_fp32=True,
     about="OpenPose hand: 21 key points a hand, the left hand mirrored, both in one batch",
     module="fuw.export.nets.openpose:OpenPoseHand",
     checkpoint=Checkpoint(
@@ -308,6 +310,7 @@ SEG = NetSpec(
 
 GMM = NetSpec(
     name="gmm",
+    cpu_fp32=True,
     about="geometric matching module: features, correlation, regression -> theta",
     module="fuw.export.nets.gmm:GMM",
     checkpoint=Checkpoint(

@@ -132,6 +132,7 @@ class NetSpec:
         fp32_islands: shell patterns of module paths that stay fp32 in a reduced graph, because
             measurement (or arithmetic: sums past fp16's 65,504) asks for it.
         multiple: height and width must be multiples of this; 0 where the size is fixed.
+        cpu_fp32: a CPU's bf16 hint is not for this one: measured, it moves points by pixels.
         sized: the axis words follow the picture's size (`--size`).
     """
 
@@ -146,6 +147,7 @@ class NetSpec:
     fp32_islands: tuple[str, ...] = ()
     multiple: int = 0
     sized: bool = False
+    cpu_fp32: bool = False
 
     @property
     def recipe(self) -> Recipe:
