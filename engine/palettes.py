@@ -24,7 +24,6 @@ LABELS: tuple[Colour, ...] = (
 # palette for these: the official code never writes them.
 GROUPS_13: tuple[Colour, ...] = tuple(LABELS[i] for i in
                                       (0, 2, 13, 5, 9, 14, 15, 16, 17, 18, 19, 8, 11))
-GROUPS_7: tuple[Colour, ...] = tuple(LABELS[i] for i in (0, 9, 5, 2, 14, 15, 11))
 
 # VITON-HD's `image-densepose`: DensePose's part 0..24 through the Parula colour map, on black.
 DENSEPOSE: tuple[Colour, ...] = (
@@ -47,11 +46,6 @@ def colour_labels(labels: U8) -> U8:
 
 
 def colour_groups(groups: U8) -> U8:
-    """A map of 7 groups in the colours of their name-giving labels."""
-    return colour(groups, GROUPS_7)
-
-
-def colour_groups13(groups: U8) -> U8:
     """A map of 13 groups in the colours of their name-giving labels."""
     return colour(groups, GROUPS_13)
 

@@ -45,7 +45,7 @@ def contact_sheet(fit: Fit) -> U8:
         ("I_a agnostic", person.agnostic),
         ("c garment", garment.image),
         ("M_c mask", palettes.grey(garment.mask)),
-        ("S^ predicted", palettes.colour_groups(parts.seg)),
+        ("S^ predicted", palettes.colour_groups(parts.groups)),
         ("W(c, theta) warped", parts.warped),
         ("M_misalign", palettes.grey(parts.misalign)),
         ("I^ result", fit.image),
