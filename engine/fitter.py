@@ -16,7 +16,8 @@ from fuw.engine.arrays import U8
 from fuw.engine.backend import Model, OpenOptions
 from fuw.engine.choose import Choice, choose
 from fuw.engine.clock import Clock
-from fuw.engine.errors import FuwError, InputError
+from fuw.engine.errors import CheckpointError, FuwError, InputError
+from fuw.engine.finite import Watched
 from fuw.engine.folders import cache_folder
 from fuw.engine.frame import Frame
 from fuw.engine.framing import garment_frame, on_ground, person_frame, whole_frame
@@ -94,7 +95,7 @@ class Fitter:
         cache = chosen.cache or cache_folder()
         nets = Networks(models, choice.backend(),
                         OpenOptions(chosen.threads, choice.device, cache / choice.name),
-                        mask_net, chosen.weights)
+                        mask_net, chosen.weights, _in_fp32(chosen, choice, models))
         summary = f"{choice.name} {choice.precision} on {choice.device}"
         return cls(nets, cpu_ops(), chosen, summary, on_stage)
 
@@ -110,16 +111,16 @@ class Fitter:
         Raises:
             InputError: not a usable photo. NoPersonError: nobody found.
         """
-        clock = Clock(self._on_stage)
+        clock, nets = Clock(self._on_stage), Watched(self.nets)
         with clock("read"):
             photo = load_image(source, "person photo")
-        frame, people_found, given = self._frame(photo, given or Given(), framed, clock)
+        frame, people_found, given = self._frame(nets, photo, given or Given(), framed, clock)
         image = frame.apply(photo.pixels)
-        maps = pipeline.prepare_person(self.nets, self.ops, image, clock, given)
+        maps = pipeline.prepare_person(nets, self.ops, image, clock, given)
         warnings = judgement.judge_photo(photo.warnings) + judgement.judge_person(
             maps.body, maps.parse, maps.iuv, people_found, frame.scale)
-        return Person(**vars(maps), photo=photo.pixels, frame=frame, warnings=tuple(warnings),
-                      timings=dict(clock.ms))
+        return Person(**vars(maps), photo=photo.pixels, frame=frame,
+                      warnings=(*warnings, *nets.warnings), timings=dict(clock.ms))
 
     def garment(self, source: Source, mask: U8 | None = None, *, framed: bool = False) -> Garment:
         """Prepare a garment photo.
@@ -129,12 +130,12 @@ class Fitter:
             mask: u8 (h, w) of the photo, 128 and more inside, in place of the mask network.
             framed: the photo is cut like a VITON-HD picture already; keep it as it is.
         """
-        clock = Clock(self._on_stage)
+        clock, nets = Clock(self._on_stage), Watched(self.nets)
         with clock("read"):
             photo = load_image(source, "garment photo")
         soft = photo.cutout if mask is None else mask  # a cut-out brings its own mask
         if soft is None:
-            soft = pipeline.prepare_garment(self.nets, self.ops, photo.pixels, clock)
+            soft = pipeline.prepare_garment(nets, self.ops, photo.pixels, clock)
         judgement.require_garment(soft, photo.name)
         with clock("frame"):
             size = self.options.size
@@ -145,7 +146,7 @@ class Fitter:
                 image = on_ground(image, soft)
         binary = np.where(soft >= INSIDE, np.uint8(255), np.uint8(0))
         warnings = judgement.judge_photo(photo.warnings) + judgement.judge_garment(binary)
-        return Garment(image, binary, soft, tuple(warnings), dict(clock.ms))
+        return Garment(image, binary, soft, (*warnings, *nets.warnings), dict(clock.ms))
 
     def fit(self, person: Person, garment: Garment, seed: int = 0) -> Fit:
         """Dress the person in the garment; same seed, inputs, machine and backend: same bytes."""
@@ -157,11 +158,11 @@ class Fitter:
                     f"{picture.shape[1]}, this Fitter makes {height}x{width}; prepare it with this "
                     "Fitter"
                 )
-        clock = Clock(self._on_stage)
-        image, parts = pipeline.fit(self.nets, self.ops, person, garment.image, garment.mask,
+        clock, nets = Clock(self._on_stage), Watched(self.nets)
+        image, parts = pipeline.fit(nets, self.ops, person, garment.image, garment.mask,
                                     clock, self.ops.seg_noise(seed))
         return Fit(image, parts, person, garment, dict(clock.ms),
-                   person.warnings + garment.warnings, self.nets.origins())
+                   person.warnings + garment.warnings + nets.warnings, self.nets.origins())
 
     def fit_many(self, pairs: Iterable[tuple[Person, Garment]], seed: int = 0) -> Iterator[Fit]:
         """Dress pair after pair; a person or garment that recurs was prepared once."""
@@ -179,7 +180,7 @@ class Fitter:
                  trace: TracebackType | None) -> None:
         self.close()
 
-    def _frame(self, photo: Photo, given: Given, framed: bool, clock: Clock,
+    def _frame(self, nets: Watched, photo: Photo, given: Given, framed: bool, clock: Clock,
                ) -> tuple[Frame, int, Given]:
         """Where to cut the photo, how many people there are, and what is known, in the cut."""
         whole = whole_frame(photo.pixels, self.options.size)
@@ -189,13 +190,13 @@ class Fitter:
             judgement.usable_people(given.body[None], f"{photo.name}, its given key points")
             frame = person_frame(photo.pixels, given.body, self.options.size)
             return frame, 1, given.framed(frame)
-        people = pipeline.find_people(self.nets, self.ops, whole.apply(photo.pixels), clock)
+        people = pipeline.find_people(nets, self.ops, whole.apply(photo.pixels), clock)
         people = judgement.usable_people(people, photo.name)
         frame = person_frame(photo.pixels, whole.to_original(people[0]), self.options.size)
         body = people[0]
         if frame != whole:  # the person is larger now: look again, closer
             body = frame.to_frame(whole.to_original(body))
-            closer = pipeline.find_people(self.nets, self.ops, frame.apply(photo.pixels), clock)
+            closer = pipeline.find_people(nets, self.ops, frame.apply(photo.pixels), clock)
             if len(closer) and judgement.is_usable(closer[0]):
                 body = closer[0]
         return frame, len(people), replace(given.framed(frame), body=body)
@@ -217,6 +218,16 @@ def _models(options: Options, choice: Choice) -> dict[str, Model]:
                         choice.stored)  # fmt: skip
         found = {**plain, **found}
     return found
+
+
+def _in_fp32(options: Options, choice: Choice, models: dict[str, Model]) -> dict[str, Model]:
+    """The same networks in fp32, where there are files: what a network that overflowed runs in."""
+    if choice.stored == "fp32":
+        return {name: replace(model, precision="fp32") for name, model in models.items()}
+    try:
+        return _stored(options, "fp32")
+    except CheckpointError:  # none for this size: `Networks.plain` says so if it comes to that
+        return {}
 
 
 def _stored(options: Options, precision: str) -> dict[str, Model]:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from fuw.engine.arrays import F32
 from fuw.engine.backend import Backend, Model, Network, OpenOptions
-from fuw.engine.errors import CheckpointError
+from fuw.engine.errors import BackendError, CheckpointError
 from fuw.engine.networks import network
 
 
@@ -32,8 +32,16 @@ class Networks(Mapping[str, Network]):
     """`nets["seg"](x)`; a network that is not there says so when it is asked for."""
 
     def __init__(self, models: Mapping[str, Model], backend: Backend, options: OpenOptions,
-                 mask_net: str, weights: str) -> None:
+                 mask_net: str, weights: str, plain: Mapping[str, Model] | None = None) -> None:
+        """
+        Args:
+            mask_net: name of the cloth mask network.
+            weights: where the models come from, for messages.
+            plain: the same networks in fp32, for `plain`.
+        """
         self._nets = {name: Network(model, backend, options) for name, model in models.items()}
+        self._plain = {name: Network(model, backend, options)
+                       for name, model in (plain or {}).items()}
         self.mask_net, self._weights = mask_net, weights
 
     def __getitem__(self, name: str) -> Network:
@@ -52,6 +60,19 @@ class Networks(Mapping[str, Network]):
     def __len__(self) -> int:
         return len(self._nets)
 
+    def plain(self, name: str) -> Network:
+        """The network called `name` in fp32, opened when it is first needed.
+
+        Raises:
+            BackendError: no fp32 file of it is there.
+        """
+        if name not in self._plain:
+            raise BackendError(
+                f"{name} cannot be run in fp32: weights {self._weights} hold no fp32 file of it; "
+                f"write one: fuw-export --weights {self._weights} --networks {name} --fp32"
+            )
+        return self._plain[name]
+
     def fit(self, name: str) -> Mapping[str, int]:
         """Parameters of the network's pre-processing twin, for example {"shorter": 800}."""
         model = self[name].model
@@ -68,5 +89,5 @@ class Networks(Mapping[str, Network]):
 
     def close(self) -> None:
         """Close every network."""
-        for net in self._nets.values():
+        for net in (*self._nets.values(), *self._plain.values()):
             net.close()

@@ -164,6 +164,9 @@ class _Taps(Networks):
     def __len__(self) -> int:
         return len(self._inner)
 
+    def plain(self, name: str) -> Network:
+        return self._inner.plain(name)
+
     def origins(self) -> dict[str, str]:
         return self._inner.origins()
 
