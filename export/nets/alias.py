@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from fuw.export.nets.alias_head import Composition
 from fuw.export.nets.spectral import SpectralConv2d
 from fuw.export.nets.width import scaled
 
@@ -142,18 +143,21 @@ class ALIASGenerator(nn.Module):
             back unchanged. Every norm takes a picture's mean and contrast away, and a generator
             of the official width learns to restore them from its deep levels; a narrow one with
             few steps of training cannot.
+        compose: the starter's end (`alias_head.Composition`) in place of the last convolution; the
+            generator then works at half the picture's size.
         noise_seed: None leaves out the random maps that the official code adds before every norm,
             in eval mode too; an integer draws them from this seed, the same at every call.
     """
 
     def __init__(self, width: float = 1.0, *, input_nc: int = 9, semantic_nc: int = 7,
-                 levels: int = 8, least: int = 0, carry: bool = False,
+                 levels: int = 8, least: int = 0, carry: bool = False, compose: bool = False,
                  noise_seed: int | None = None) -> None:
         super().__init__()
         if not 4 <= levels <= 9:
             raise ValueError(f"levels is {levels}, expected 4..9")
         self.levels = levels
         self.carry = carry
+        self.shrink = 2 if compose else 1
         self.noise_seed = noise_seed
         feature, hidden = max(least, scaled(16, width)), scaled(128, width)
         outputs = [scaled(1024, width)] * 3
@@ -169,15 +173,23 @@ class ALIASGenerator(nn.Module):
             self.add_module(name, ALIASResBlock(inputs, channels, semantic_nc + masked, hidden,
                                                 use_mask_norm=masked))
             inputs = channels + feature
-        self.conv_img = nn.Conv2d(outputs[-1] + carry * input_nc, 3, 3, padding=1)
+        if compose:
+            self.head = Composition(outputs[-1], input_nc, semantic_nc + 1)
+        else:
+            self.conv_img = nn.Conv2d(outputs[-1] + carry * input_nc, 3, 3, padding=1)
 
     def blocks(self) -> list[ALIASResBlock]:
         """The residual blocks, smallest size first."""
         return [self.get_submodule(name) for name in self.block_names]  # type: ignore[misc]
 
+    def sizes(self, x: torch.Tensor) -> list[tuple[int, int]]:
+        """Rows and columns of every level, smallest first, for inputs x (b, 9, H, W)."""
+        height, width = x.shape[2] // self.shrink, x.shape[3] // self.shrink
+        return [level_size(self.levels, height, width, i) for i in range(self.levels)]
+
     def features(self, x: torch.Tensor, level: int) -> torch.Tensor:
         """What the inputs x (b, 9, H, W) add at a level: shrunk from full size, one convolution."""
-        size = level_size(self.levels, x.shape[2], x.shape[3], level)
+        size = self.sizes(x)[level]
         conv = self.get_submodule(f"conv_{level}")
         out: torch.Tensor = conv(F.interpolate(x, size=size, mode="nearest"))
         return out
@@ -207,4 +219,11 @@ class ALIASGenerator(nn.Module):
                 y = block(y, seg_div, misalign, noise)
             else:
                 y = block(y, seg, None, noise)
+        return self.picture(y, x, seg_div)
+
+    def picture(self, y: torch.Tensor, x: torch.Tensor, seg_div: torch.Tensor) -> torch.Tensor:
+        """The last features y, and the inputs -> (b, 3, H, W); shared with the sparse form."""
+        if self.shrink > 1:
+            composed: torch.Tensor = self.head(y, x, seg_div)
+            return composed
         return picture(self.conv_img, y, x if self.carry else None)

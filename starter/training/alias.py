@@ -1,9 +1,9 @@
 """The ALIAS generator: L_I = L1 + lambda_percept L_percept, then + L_cGAN + lambda_FM L_FM.
 
-It learns on what the chain gives it: the garment is warped by the trained matcher, misalignment
-and label maps are made as in the fit. It grows: a network of six levels learns at 128x96
-("alias_128"), then one with the next level added at 256x192, then the whole at 512x384, so that
-the deep levels, which hold most parameters, see many pictures.
+It learns on what the chain gives it: label maps are in part those of the trained segmentation
+generator, pose and parse are off as networks' answers are, the garment is warped by the trained
+matcher for that label map, misalignment is made as in the fit. Most steps are at 512x384, where
+the generator itself works at 256x192, the last ones at 1024x768.
 """
 
 from __future__ import annotations
@@ -23,17 +23,20 @@ from fuw.engine.framing import on_ground
 from fuw.export.nets import build
 from fuw.export.nets.alias import ALIASGenerator
 from fuw.export.nets.tps import tps_grid, warp
-from fuw.kernels.cpu import gmm_input, group7, group13
-from fuw.starter.training import gmm
+from fuw.kernels.cpu import gmm_input, group7, group13, seg_input, seg_noise
+from fuw.kernels.cpu.parse import TABLE_7, UPPER_GROUP
+from fuw.starter.training import gmm, seg
 from fuw.starter.training.conditions import Fitting, Fittings
 from fuw.starter.training.critics import Discriminator, Perception
 from fuw.starter.training.data import Figures, Photos, Sample
 from fuw.starter.training.loop import Batch
 from fuw.starter.training.losses import feature_matching, hinge_discriminator, hinge_generator
 
-WIDTH, LEAST = 0.125, 8
-FULL_LEVELS, FULL_HEIGHT = 8, 512  # each halving of the height takes a level away; 1024 is the run
-L1, PERCEPT, GAN, MATCHING = 5.0, 1.0, 0.1, 1.0
+WIDTH, LEAST, LEVELS = 0.125, 8, 7
+L1, EDGES, PERCEPT, GAN, MATCHING = 5.0, 2.0, 1.0, 0.1, 1.0
+FROZEN = {"gmm": gmm.WIDTH, "seg": seg.WIDTH}
+SEEN = 256  # height at which a picture is looked at: smaller ones cost a fraction
+PREDICTED = 0.6  # share of samples whose label map is the segmentation generator's
 
 
 def _planes(picture: U8) -> U8:
@@ -49,8 +52,9 @@ class Painting:
     """Task of the loop.
 
     Attributes:
-        size: height of the pictures: 128, 256 or 512.
-        weights: folder with the checkpoints of the networks before this one.
+        size: height of the pictures, 512 or 1024.
+        weights: folder with the checkpoints of the networks before this one; where there is an
+            "alias_start.pt", what fits of a generator of another size is the start.
         gan: whether the adversarial part is on.
         perceive: whether the perceptual part is on; without it a step takes two thirds.
     """
@@ -60,6 +64,7 @@ class Painting:
     weights: Path
     size: int = 512
     cache: Path = Path("/tmp/fuw-skeletons")
+    name: str = "alias"
     gan: bool = False
     perceive: bool = True
     batch: int = 4
@@ -69,37 +74,44 @@ class Painting:
     frozen: dict[str, nn.Module] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.fittings = Fittings(self.figures, self.cache, 2 if self.size < FULL_HEIGHT else 1)
-
-    @property
-    def name(self) -> str:
-        return "alias" if self.size >= FULL_HEIGHT else f"alias_{self.size}"
+        self.fittings = Fittings(self.figures, self.cache)
 
     def build(self) -> nn.Module:
-        levels = FULL_LEVELS - max(1, FULL_HEIGHT // self.size).bit_length() + 1
-        net = build("alias", WIDTH, least=LEAST, levels=levels, carry=True)
-        pass_inputs_on(net)
-        before = self.weights / f"alias_{self.size // 2}.pt"
-        if before.exists():
-            grow(net, torch.load(before, map_location="cpu", weights_only=True)["ema"])
+        net = build("alias", WIDTH, least=LEAST, levels=LEVELS, compose=True)
+        assert isinstance(net, ALIASGenerator)
+        with torch.no_grad():  # begins as the agnostic person, and a little of everything
+            net.head.gates.bias.zero_()
+            net.head.gates.bias[0] = 1.0
+        start = self.weights / "alias_start.pt"
+        if start.exists():
+            grow(net, torch.load(start, map_location="cpu", weights_only=True)["ema"])
         return net
 
     def draw(self, rng: np.random.Generator) -> Sample:
         f = self.fittings.draw(rng)
         size = (self.size, self.size * 3 // 4)
-        a, b = gmm_input(group7(group13(f.truth_parse)), f.skeleton, f.agnostic, f.garment)
-        return {"a": a[0], "b": b[0], **_at(f, size)}
+        labels = group7(group13(f.truth_parse))
+        garment = on_ground(f.garment, f.mask)
+        a, b = gmm_input(labels, f.skeleton, f.agnostic, garment)
+        x = seg_input(f.mask, garment, group13(f.parse_agnostic), f.skeleton,
+                      seg_noise(int(rng.integers(1 << 31))))
+        predicted = np.array(rng.random() < PREDICTED)
+        return {"a": a[0], "b": b[0], "seg": x[0], "predicted": predicted,
+                **_at(f, garment, labels, size)}
 
     def loss(self, net: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         device = batch["labels"].device
         x, seg, seg_div, misalign = self.inputs(batch)
         truth = _float(batch["truth"])
         painted = net(x, seg, seg_div, misalign).float()
-        plain = F.l1_loss(painted, truth)
-        loss, parts = L1 * plain, {"l1": float(plain.detach())}
+        plain, sharp = F.l1_loss(painted, truth), edges(painted, truth)
+        loss = L1 * plain + EDGES * sharp
+        parts = {"l1": float(plain.detach()), "edges": float(sharp.detach())}
         if self.perceive:
             see = self._frozen("perception", device)
-            percept = feature_matching(see(truth), see(painted))
+            small = max(1, truth.shape[2] // SEEN)
+            percept = feature_matching(see(F.avg_pool2d(truth, small)),
+                                       see(F.avg_pool2d(painted, small)))
             loss = loss + PERCEPT * percept
             parts["percept"] = float(percept.detach())
         if self.gan:
@@ -110,11 +122,11 @@ class Painting:
 
     def inputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The generator's four tensors, the garment warped by the frozen matcher."""
-        labels = batch["labels"].long()
-        height, width = labels.shape[1:]
-        seg = F.one_hot(labels, 7).permute(0, 3, 1, 2).float()
         with torch.no_grad():
-            theta = self._frozen("gmm", labels.device)(batch["a"], batch["b"]).float()
+            labels, a = self.label_map(batch)
+            height, width = labels.shape[1:]
+            seg = F.one_hot(labels, 7).permute(0, 3, 1, 2).float()
+            theta = self._frozen("gmm", labels.device)(a, batch["b"]).float()
             with torch.autocast(labels.device.type, enabled=False):
                 grid = tps_grid(theta, height, width)
                 cloth = warp(_float(batch["garment"]), grid)
@@ -125,12 +137,29 @@ class Painting:
         x = torch.cat([_float(batch["agnostic"]), _float(batch["skeleton"]), cloth], 1)
         return x, seg, seg_div, misalign
 
+    def label_map(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Labels (b, h, w) int64, true or predicted, and the matcher's `a` for them."""
+        labels, a = batch["labels"].long(), batch["a"]
+        predicted = batch["predicted"]
+        if not bool(predicted.any()):
+            return labels, a
+        probabilities = self._frozen("seg", labels.device)(batch["seg"][predicted]).float()
+        large = F.interpolate(probabilities, size=labels.shape[1:], mode="bilinear")
+        groups = torch.from_numpy(TABLE_7).to(labels.device)
+        # The chain blurs the enlarged map by 3 pixels in 1024 before it takes the largest.
+        found = groups[F.avg_pool2d(large, 5, 1, 2).argmax(1)].long()
+        labels, a = labels.clone(), a.clone()
+        labels[predicted] = found
+        upper = (found == UPPER_GROUP).float()[:, None]
+        a[predicted, :1] = F.interpolate(upper, size=a.shape[2:], mode="nearest").to(a.dtype)
+        return labels, a
+
     def _frozen(self, name: str, device: torch.device) -> nn.Module:
         if name not in self.frozen:
-            if name == "gmm":
-                net = build("gmm", gmm.WIDTH)
-                state = torch.load(self.weights / "gmm.pt", map_location="cpu", weights_only=True)
-                net.load_state_dict(state["ema"])
+            if name in FROZEN:
+                net = build(name, FROZEN[name])
+                path = self.weights / f"{name}.pt"
+                net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["ema"])
             elif name == "perception":
                 net = Perception(self.weights / "schp.pt")
             else:
@@ -174,34 +203,28 @@ class Painting:
             self.critic(torch.device("cpu")).load_state_dict(state["critic"])
 
 
-def _at(f: Fitting, size: tuple[int, int]) -> Sample:
+def edges(painted: Tensor, truth: Tensor) -> Tensor:
+    """L1 between the differences of neighbouring pixels: what keeps prints and outlines sharp."""
+    off = painted - truth
+    down, right = off[:, :, 1:] - off[:, :, :-1], off[..., 1:] - off[..., :-1]
+    return down.abs().mean() + right.abs().mean()
+
+
+def grow(net: nn.Module, state: dict[str, Tensor]) -> None:
+    """Fill the network from another's weights; what is new or of another shape stays."""
+    own = net.state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    net.load_state_dict({**own, **fitting})
+
+
+def _at(f: Fitting, garment: U8, labels: U8, size: tuple[int, int]) -> Sample:
     """Pictures and maps at another size, as planes of bytes."""
     across = size[::-1]
     smoothly = cv2.INTER_AREA if size[0] < f.truth.shape[0] else cv2.INTER_LINEAR
-    labels = group7(group13(f.truth_parse))
-    # On the light grey that a Fitter lays garments on: what lies outside the garment must be a
-    # constant for the generator to take it away.
-    whole = {"agnostic": f.agnostic, "skeleton": f.skeleton, "truth": f.truth,
-             "garment": on_ground(f.garment, f.mask)}
+    # The garment lies on the light grey that a Fitter lays it on.
+    whole = {"agnostic": f.agnostic, "skeleton": f.skeleton, "truth": f.truth, "garment": garment}
     pictures = {k: _planes(cv2.resize(picture, across, interpolation=smoothly).astype(np.uint8))
                 for k, picture in whole.items()}
     mask = cv2.resize(f.mask, across, interpolation=smoothly).astype(np.uint8)
     return {**pictures, "mask": mask[None],
             "labels": cv2.resize(labels, across, interpolation=cv2.INTER_NEAREST)}
-
-
-def pass_inputs_on(net: nn.Module) -> None:
-    """Let the last convolution begin as agnostic person + warped garment, each where it is."""
-    assert isinstance(net, ALIASGenerator)
-    with torch.no_grad():
-        carried = net.conv_img.weight[:, -9:]  # agnostic 3, pose 3, warped garment 3
-        carried.zero_()
-        for colour in range(3):
-            carried[colour, colour, 1, 1] = carried[colour, 6 + colour, 1, 1] = 1.0
-
-
-def grow(net: nn.Module, state: dict[str, Tensor]) -> None:
-    """Fill the network from one with a level less; what is new or of another shape stays."""
-    own = net.state_dict()
-    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    net.load_state_dict({**own, **fitting})

@@ -14,6 +14,7 @@ from fuw.engine.arrays import F32, U8
 from fuw.export.nets import build
 from fuw.export.nets.tps import control_points, tps_grid, warp
 from fuw.kernels.cpu import gmm_input, group7, group13, signed
+from fuw.starter.training import upstream
 from fuw.starter.training.conditions import Fittings
 from fuw.starter.training.data import Figures, Photos, Sample
 from fuw.starter.training.loop import Batch
@@ -25,8 +26,12 @@ PAIRS = 512  # correspondences used of a sample
 OTHERS = (1, 2, 3, 4, 5, 6)  # groups that may hide the garment
 
 
-def correspondences(rng: np.random.Generator, corr: F32, height: int, width: int) -> F32:
-    """(PAIRS, 4): worn x, y and product x, y in -1..1 (pixel edges); nan where there are none."""
+def correspondences(rng: np.random.Generator, corr: F32, height: int, width: int,
+                    place: F32 | None = None) -> F32:
+    """(PAIRS, 4): worn x, y and product x, y in -1..1 (pixel edges); nan where there are none.
+
+    place: (2, 3), where the product was moved to, in pixel edges.
+    """
     rows, columns = np.nonzero(np.isfinite(corr[..., 0]))
     out = np.full((PAIRS, 4), np.nan, np.float32)
     if len(rows) == 0:
@@ -35,6 +40,8 @@ def correspondences(rng: np.random.Generator, corr: F32, height: int, width: int
     worn = corr[rows[chosen], columns[chosen]]
     step = height / corr.shape[0]
     product = np.stack([columns[chosen], rows[chosen]], 1) * step
+    if place is not None:
+        product = (product + 0.5) @ place[:, :2].T + place[:, 2] - 0.5
     for k, points in ((0, worn), (2, product)):
         out[:, k] = (points[:, 0] + 0.5) * 2 / width - 1
         out[:, k + 1] = (points[:, 1] + 0.5) * 2 / height - 1
@@ -63,11 +70,15 @@ class Matching:
     def draw(self, rng: np.random.Generator) -> Sample:
         f = self.fittings.draw(rng)
         parse = group7(group13(f.truth_parse))
+        worn = parse
+        if rng.random() < 0.5:  # the region is predicted
+            parse = upstream.seen_region(rng, upstream.seen_parse(rng, parse), UPPER)
         a, b = gmm_input(parse, f.skeleton, f.agnostic, f.garment)
         return {"a": a[0], "b": b[0], "worn": signed(small(f.truth))[0],
                 "mask": small(f.mask).astype(np.float32)[None] / 255,
-                "hidden": np.isin(small(parse), OTHERS)[None].astype(np.float32),
-                "pairs": correspondences(rng, f.corr, *parse.shape)}
+                "upper": (small(worn) == UPPER)[None].astype(np.float32),
+                "hidden": np.isin(small(worn), OTHERS)[None].astype(np.float32),
+                "pairs": correspondences(rng, f.corr, *worn.shape, f.place)}
 
     def loss(self, net: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         theta = net(batch["a"], batch["b"]).float()
@@ -76,7 +87,7 @@ class Matching:
             return self._loss(theta, grid, batch)
 
     def _loss(self, theta: Tensor, grid: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        upper = batch["a"][:, :1]
+        upper = batch["upper"]
         area = upper.sum((1, 2, 3)).clamp(min=1)
         colours = (warp(batch["b"], grid) - batch["worn"]).abs().mean(1, keepdim=True)
         look = ((colours * upper).sum((1, 2, 3)) / area).mean()

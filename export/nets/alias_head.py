@@ -1,0 +1,134 @@
+"""The starter's end of ALIAS: a learned choice per pixel, in place of one last convolution.
+
+CP-VTON (Wang et al. 2018) composes its picture as M * c + (1 - M) * I_r: a learned mask M chooses
+between the warped garment and what was painted. Here a softmax chooses between the agnostic
+person, the warped garment, what was painted, and colours of the regions, as SEAN (Zhu et al.
+2020) takes a region's style from the picture: weighted means of known pixels, with learned
+weights, near a place and over the whole picture. Instance norms take every level of colour
+away; the official width learns to restore it, a narrow network with few steps of training cannot.
+
+Nothing is copied by a rule: every weight and gate is computed by convolutions from the network's
+features and inputs.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+SLOPE = 0.2
+SMALL = 128  # height at which regions are found, whatever the picture's
+WIDTHS = (16, 24, 32, 48)  # of the small U-Net, largest size first
+CELL, REACH = 8, 5  # a region's colour near a place: in cells of 8x8, over 5x5 cells
+FAR = 0.03  # weight of the colour over the whole picture beside the one near a place
+NONE = 1e-3  # of a mean weight: a region that is nowhere
+
+
+def _double(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.LeakyReLU(SLOPE),
+                         nn.Conv2d(outputs, outputs, 3, padding=1), nn.LeakyReLU(SLOPE))
+
+
+class Regions(nn.Module):
+    """A U-Net without norms: it keeps the levels of colour, at a size where that costs little.
+
+    Args:
+        inputs: channels.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        before = (inputs, *WIDTHS[:-1])
+        self.down = nn.ModuleList(_double(i, o) for i, o in zip(before, WIDTHS, strict=True))
+        self.whole = nn.Conv2d(WIDTHS[-1], WIDTHS[-1], 1)
+        pairs = zip(WIDTHS[1:], WIDTHS[:-1], strict=True)
+        self.up = nn.ModuleList(nn.Conv2d(below + own, own, 3, padding=1) for below, own in pairs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(b, inputs, h, w), h and w multiples of 8 -> (b, 16, h, w)."""
+        kept: list[torch.Tensor] = []
+        for i, double in enumerate(self.down):
+            x = double(F.avg_pool2d(x, 2) if i else x)
+            kept.append(x)
+        x = x + self.whole(x.mean((2, 3), keepdim=True))
+        for i in reversed(range(len(self.up))):
+            twice = F.interpolate(x, scale_factor=2, mode="nearest")
+            x = F.leaky_relu(self.up[i](torch.cat((twice, kept[i]), 1)), SLOPE)
+        return x
+
+
+class Composition(nn.Module):
+    """Features, inputs and label map -> the picture.
+
+    Args:
+        features: channels of the generator's last features.
+        inputs: channels of x: agnostic person 3, pose 3, warped garment 3.
+        labels: channels of the divided label map.
+        colours: regions whose colour may be taken.
+        hidden: channels behind the gates.
+    """
+
+    def __init__(self, features: int, inputs: int = 9, labels: int = 8, colours: int = 4,
+                 hidden: int = 16) -> None:
+        super().__init__()
+        self.colours = colours
+        self.regions = Regions(inputs + labels)
+        self.weights = nn.Conv2d(WIDTHS[0], 2 * colours, 1)
+        self.coarse = nn.Conv2d(WIDTHS[0], 3, 1)
+        self.from_regions = nn.Conv2d(WIDTHS[0], hidden, 1)
+        self.from_features = nn.Conv2d(features, hidden, 3, padding=1)
+        self.from_inputs = nn.Conv2d(inputs + labels, hidden, 1)
+        self.gates = nn.Conv2d(hidden, 4 + colours, 1)
+        self.paint = nn.Conv2d(hidden, 3, 1)
+
+    def forward(self, y: torch.Tensor, x: torch.Tensor, seg: torch.Tensor) -> torch.Tensor:
+        """Compose the picture.
+
+        Args:
+            y: (b, features, H / n, W / n) the generator's last features.
+            x: (b, 9, H, W) in -1..1.
+            seg: (b, 8, H, W) the divided label map.
+
+        Returns:
+            (b, 3, H, W) in -1..1.
+        """
+        inputs = torch.cat((x, seg), 1)
+        small = F.avg_pool2d(inputs, max(1, x.shape[2] // SMALL))
+        regions = self.regions(small)
+        # The known colours: small maps, enlarged once, together.
+        maps = torch.cat((self.region_colours(regions, small),
+                          torch.tanh(self.coarse(regions))), 1)
+        maps = F.interpolate(maps, size=x.shape[2:], mode="bilinear", align_corners=False)
+        hidden = self.from_features(F.leaky_relu(y, SLOPE))
+        hidden = hidden + F.interpolate(self.from_regions(regions), size=y.shape[2:],
+                                        mode="bilinear", align_corners=False)
+        if y.shape[2] != x.shape[2]:
+            hidden = F.interpolate(hidden, size=x.shape[2:], mode="bilinear", align_corners=False)
+        hidden = F.leaky_relu(hidden + self.from_inputs(inputs), SLOPE)
+        gates = torch.softmax(self.gates(hidden), 1)
+        choices = torch.cat((x[:, 0:3], x[:, 6:9], torch.tanh(self.paint(hidden)), maps), 1)
+        parts = [gates[:, i : i + 1] * choices[:, 3 * i : 3 * i + 3]
+                 for i in range(4 + self.colours)]
+        return torch.stack(parts).sum(0)
+
+    def region_colours(self, regions: torch.Tensor, small: torch.Tensor) -> torch.Tensor:
+        """Means of the agnostic person's and the warped garment's pixels under learned weights.
+
+        regions (b, 16, h, w), small (b, 17, h, w) -> (b, 3 * colours, h, w), smooth maps.
+        """
+        weights = torch.sigmoid(self.weights(regions))
+        sums = []
+        for i in range(self.colours):
+            person, garment = weights[:, i : i + 1], weights[:, self.colours + i:][:, :1]
+            weighed = person * small[:, 0:3] + garment * small[:, 6:9]
+            sums.append(torch.cat((weighed, person + garment), 1))
+        # Means and not sums: half precision holds them.
+        cells = F.avg_pool2d(torch.cat(sums, 1), CELL)
+        near = F.avg_pool2d(cells, REACH, 1, REACH // 2)
+        far = cells.mean((2, 3), keepdim=True)
+        out = []
+        for i in range(0, 4 * self.colours, 4):
+            everywhere = far[:, i : i + 3] / (far[:, i + 3 : i + 4] + NONE)
+            here = near[:, i : i + 3] + FAR * everywhere
+            out.append(here / (near[:, i + 3 : i + 4] + FAR))
+        return F.interpolate(torch.cat(out, 1), size=small.shape[2:], mode="bilinear",
+                             align_corners=False)
