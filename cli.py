@@ -274,46 +274,69 @@ def export(weights: str, networks: str, precisions: tuple[str, ...], size: str |
 
 
 @click.group(epilog=EXIT_CODES, invoke_without_command=True)
-@click.option("--person", type=PATH, default="examples/person_1.jpg", show_default=True)
-@click.option("--cloth", type=PATH, default="examples/garment_1.jpg", show_default=True)
-@click.option("--configuration", "configurations", multiple=True,
-              default=("openvino:bf16", "ort-cpu:fp32"), show_default=True,
-              help="BACKEND:PRECISION; the first is the one the summary speaks of.")
-@click.option("--quick", is_flag=True, help="Two rounds, one of the baseline: about 2 minutes.")
-@click.option("--rounds", default=5, show_default=True)
-@click.option("--threads", default=0, help="0 means all cores.")
-@click.option("--no-baseline", is_flag=True, help="Without the official way (needs no torch).")
-@click.option("--eager-bf16", is_flag=True, help="The official way in bf16 too: more memory.")
+@click.option("--person", type=PATH, default=None, help="Photo. Default: an example picture.")
+@click.option("--cloth", type=PATH, default=None, help="Photo. Default: an example picture.")
+@click.option("--weights", default="made-up", show_default=True, help="'made-up': official sizes; "
+              "'starter'; or a folder that fuw-export wrote. Only made-up ones have a baseline.")
+@click.option("--backends", default="auto", show_default=True,
+              help="Comma-separated: auto, openvino, ort-cpu, ort-cuda, trt.")
+@click.option("--precisions", default="auto", show_default=True,
+              help="Comma-separated: auto, fp32, bf16, fp16. Every pair that exists takes part; "
+              "the summary speaks of the first.")
+@click.option("--sizes", default="1024x768", show_default=True, help="Pictures, HxW, "
+              "comma-separated.")
+@click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True,
+              help="Garments of the row 'one person x N garments'.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="0 means all cores.")
+@click.option("--seconds", type=click.FloatRange(min=1), default=240.0, show_default=True,
+              help="For the counted chains of one size, everybody's together.")
+@click.option("--quick", is_flag=True, help="About 2 minutes where all was exported and compiled "
+              "before: 30 seconds of counted chains.")
+@click.option("--no-baseline", is_flag=True, help="Without the official way.")
+@click.option("--folder", type=PATH, help="Keeps exports and engines. Default: the user's cache.")
 @click.option("--json", "report", type=PATH, help="Where to write the report.")
 @click.option("--html", "page", type=PATH, help="Where to write one self-contained page.")
 @voiced
 @click.version_option(__version__)
 @click.pass_context
 @guarded
-def bench(context: click.Context, report: Path | None, page: Path | None, quick: bool,
-          rounds: int, no_baseline: bool, configurations: tuple[str, ...], quiet: bool,
+def bench(context: click.Context, report: Path | None, page: Path | None, quiet: bool,
           **values: Any) -> None:
-    """Measure latency, stage by stage, against the official way, in one run.
+    """Measure latency, stage by stage, against the official way, in one interleaved run.
 
     \b
     fuw-bench --quick
-    fuw-bench --no-baseline --configuration openvino:bf16 --json report.json
-    fuw-bench compare old.json new.json
+    fuw-bench --backends openvino,ort-cpu --json report.json --html report.html
+    fuw-bench --weights starter --no-baseline
+    fuw-bench compare old.json new.json --threshold 1.1
     """
     if context.invoked_subcommand is not None:
         return
     from fuw.bench import latency
+    from fuw.bench import page as pages
     from fuw.bench import report as reports
 
-    options = latency.BenchOptions(
-        configurations=reports.names(configurations), rounds=2 if quick else rounds,
-        baseline_rounds=1 if quick else 2, baseline=not no_baseline, **values)
-    result = latency.measure(options, log=note(quiet))
+    result = latency.measure(bench_options(**values), log=note(quiet))
     click.echo(reports.table(result))
     if report:
         latency.write_json(result, report)
     if page:
-        reports.write_page(result, page)
+        pages.write_page(result, page)
+
+
+def bench_options(*, person: Path | None, cloth: Path | None, backends: str, precisions: str,
+                  sizes: str, no_baseline: bool, quick: bool, seconds: float,
+                  **values: Any) -> Any:
+    """`BenchOptions` of the command line's values."""
+    from fuw.bench import latency
+    from fuw.bench import report as reports
+
+    photos = Path(__file__).parent / "examples"
+    return latency.BenchOptions(
+        person or photos / "person_1.jpg", cloth or photos / "garment_1.jpg",
+        reports.split(backends), reports.split(precisions),
+        tuple(parse_size(size) for size in reports.split(sizes)), baseline=not no_baseline,
+        seconds=min(seconds, 30.0) if quick else seconds, **values)
 
 
 @bench.command("compare")
@@ -322,13 +345,10 @@ def bench(context: click.Context, report: Path | None, page: Path | None, quick:
 @click.option("--threshold", default=1.15, show_default=True, help="Fail past this ratio.")
 @guarded
 def bench_compare(old: Path, new: Path, threshold: float) -> None:
-    """Print the ratios of two reports; exit 1 where a stage became slower."""
-    import json
+    """Print the ratios of two reports; exit 1 where a row became slower."""
+    from fuw.bench import compare
 
-    from fuw.bench import report as reports
-
-    lines, slower = reports.compare(json.loads(old.read_text()), json.loads(new.read_text()),
-                                    threshold)
+    lines, slower = compare.compare(compare.read(old), compare.read(new), threshold)
     click.echo("\n".join(lines))
     for line in slower:
         click.echo(line, err=True)
@@ -341,24 +361,28 @@ def bench_compare(old: Path, new: Path, threshold: float) -> None:
 @click.option("--checkpoints", type=PATH, help="Check this folder of official checkpoints too.")
 @click.option("--cache", type=PATH, help="Engine cache; default: the user's own.")
 @click.option("--prune", is_flag=True, help="Remove engines that are stale or not trusted.")
+@click.option("--unused", type=click.FloatRange(min=0), default=None, metavar="DAYS",
+              help="With --prune: also engines not used for so long; 0 removes all.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.version_option(__version__)
 @guarded
 def info(weights: str, checkpoints: Path | None, cache: Path | None, prune: bool,
-         as_json: bool) -> None:
+         unused: float | None, as_json: bool) -> None:
     """Show devices, backends, weights and caches, and how to mend what is missing.
 
     \b
     fuw-info
     fuw-info --checkpoints checkpoints --json
-    fuw-info --prune
+    fuw-info --prune --unused 30
     """
     import json
 
     from fuw.engine import folders, inspect, store
 
+    if unused is not None and not prune:
+        raise click.UsageError("--unused goes with --prune")
     if prune:
-        for path in store.prune(cache or folders.cache_folder()):
+        for path in store.prune(cache or folders.cache_folder(), unused):
             click.echo(f"removed {path}", err=True)
     found = inspect.inspect(weights, cache, checkpoints)
     click.echo(json.dumps(found.to_json(), indent=1) if as_json else inspect.render(found))

@@ -48,15 +48,29 @@ class CheckpointFile:
 
 
 @dataclass(frozen=True)
+class Tool:
+    """A package beside the runtimes; "" in `version` where it is missing."""
+
+    name: str
+    version: str
+    install: str
+
+
+@dataclass(frozen=True)
 class Info:
-    """Everything `fuw-info` prints."""
+    """Everything `fuw-info` prints.
+
+    Attributes:
+        chosen: backend, precision and device that a run takes when it is told nothing.
+    """
 
     version: str
     python: str
     system: str
     devices: tuple[Device, ...]
     runtimes: tuple[Runtime, ...]
-    tools: dict[str, str]
+    chosen: str
+    tools: tuple[Tool, ...]
     weights_folder: str
     weights: tuple[Weights, ...]
     checkpoints_folder: str

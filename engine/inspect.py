@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fuw import __version__
 from fuw.engine import devices, probe
+from fuw.engine.choose import choose
 from fuw.engine.devices import Device
 from fuw.engine.errors import FuwError
 from fuw.engine.folders import cache_folder
-from fuw.engine.info import CheckpointFile, Info, Problem, Weights
+from fuw.engine.info import CheckpointFile, Info, Problem, Tool, Weights
 from fuw.engine.inspect_text import render
 from fuw.engine.networks import NETWORKS
 from fuw.engine.probe import Runtime
-from fuw.engine.store import stores
+from fuw.engine.store import Entry, stores
 from fuw.engine.weights import Entry as Exported
 from fuw.engine.weights import folder_of, read_manifest
 
@@ -25,9 +27,13 @@ __all__ = ["inspect", "render"]
 # What a fit cannot do without; one cloth mask is enough, DensePose only warns.
 NEEDED = ("openpose_body", "openpose_hand", "schp", "seg", "gmm", "alias")
 MASKS = ("u2net", "u2netp", "tracer_b7")
-TOOLS = {"torch": "export", "onnx": "export", "safetensors": "export", "gdown": "export",
-         "pycuda": "gpu", "click": "", "numpy": "", "cv2": "", "PIL": ""}  # fmt: skip
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow"}
+# Other packages, the names pip has for them, and what they are for.
+TOOLS: dict[str, tuple[str, str]] = {
+    "numpy": ("numpy", "fuw"), "cv2": ("opencv-python-headless", "fuw"), "PIL": ("pillow", "fuw"),
+    "pycuda": ("pycuda", "fuw[gpu]"), "torch": ("torch", "fuw[export]"),
+    "onnx": ("onnx", "fuw[export]"), "onnxscript": ("onnxscript", "fuw[export]"),
+    "safetensors": ("safetensors", "fuw[export]"), "gdown": ("gdown", "fuw[export]"),
+}  # fmt: skip
 
 
 def inspect(
@@ -51,17 +57,37 @@ def inspect(
         *_runtime_problems(runtimes, bool(gpus)),
         *weights_problems,
         *checkpoint_problems,
-        *(Problem(f"engine {e.path.name}: {e.problem}", "fuw-info --prune")
-          for e in stored if e.problem),
+        *_engine_problems(stored),
     ]  # fmt: skip
     return Info(
         __version__, platform.python_version(), platform.platform(),
-        (devices.cpu(), *gpus), tuple(runtimes),
-        {name: probe.installed(name, DISTRIBUTIONS.get(name, name)) for name in TOOLS},
+        (devices.cpu(), *gpus), tuple(runtimes), _chosen(), tuple(_tools()),
         str(weights), tuple(found),
         str(checkpoints or ""), tuple(official),
         str(root), _bytes_below(root), tuple(stored), tuple(problems),
     )  # fmt: skip
+
+
+def _chosen() -> str:
+    """What a run takes when it is told nothing; "" where there is nothing to take."""
+    try:
+        choice = choose()
+    except FuwError:  # no backend at all: the runtimes' problems say which and how to mend it
+        return ""
+    return f"{choice.name} {choice.precision} on {choice.device}"
+
+
+def _tools() -> Iterator[Tool]:
+    for package, (distribution, wanted) in TOOLS.items():
+        yield Tool(package, probe.installed(package, distribution), f"pip install '{wanted}'")
+
+
+def _engine_problems(stored: Iterable[Entry]) -> Iterator[Problem]:
+    """One for each cause: a folder that others can write spoils every engine in it."""
+    for cause, count in Counter(entry.problem for entry in stored if entry.problem).items():
+        what, _, mend = cause.partition("; run: ")
+        yield Problem(f"{count} {'engine is' if count == 1 else 'engines are'} not loaded: {what}",
+                      mend or "fuw-info --prune")
 
 
 def _device_problems(gpus: list[Device], problem: str) -> Iterator[Problem]:
@@ -74,13 +100,13 @@ def _device_problems(gpus: list[Device], problem: str) -> Iterator[Problem]:
 
 
 def _runtime_problems(runtimes: list[Runtime], gpu: bool) -> Iterator[Problem]:
-    on_cpu = [runtime for runtime in runtimes if runtime.package in ("onnxruntime", "openvino")]
+    on_cpu = [runtime for runtime in runtimes if runtime.name in ("onnxruntime", "openvino")]
     if not any(runtime.works for runtime in on_cpu):
         yield Problem("no backend works on this machine", on_cpu[0].install, stops=True)
     for runtime in runtimes:
         for one in runtime.opened:
             # TensorRT proper has nothing to do without a GPU: that is no fault
-            if one.problem and (gpu or runtime.package != "tensorrt"):
+            if one.problem and (gpu or runtime.name != "tensorrt"):
                 yield Problem(f"{runtime.name} {runtime.version} is installed, but {one.name} does "
                               f"not open: {one.problem}",
                               f"{runtime.install} --force-reinstall")  # fmt: skip
@@ -119,7 +145,8 @@ def _weights_of(folder: Path, entry: Exported) -> Weights:
             problem = "is of a network that this version does not know"
         elif entry.spec != NETWORKS[entry.network].hash(entry.variant):
             problem = "was exported for another version of the network's description"
-    return Weights(entry.network, entry.file, entry.precision, entry.variant, entry.origin, size,
+    origin = ", ".join(filter(None, (entry.origin, str(entry.extra.get("standing", "")))))
+    return Weights(entry.network, entry.file, entry.precision, entry.variant, origin, size,
                    problem)  # fmt: skip
 
 

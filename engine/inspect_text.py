@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fuw.engine.devices import Device
-from fuw.engine.info import Info, Weights
+from fuw.engine.info import Info, Tool, Weights
 from fuw.engine.probe import Runtime
 from fuw.engine.store import Entry
 
@@ -18,12 +18,13 @@ def render(info: Info) -> str:
         f"fuw {info.version}, Python {info.python}, {info.system}",
         "", "Devices", *map(_device_line, info.devices),
         "", "Backends", *(line for runtime in info.runtimes for line in _runtime_lines(runtime)),
+        f"  A run takes {info.chosen or 'none'}, unless it is told otherwise.",
         "", f"Weights ({info.weights_folder})", *_or_none(map(_weights_line, info.weights)),
         *_section(f"Checkpoints ({info.checkpoints_folder})", [
             f"  {c.network:<14} {c.file}: {c.origin}" for c in info.checkpoints]),
         "", f"Engine cache ({info.cache}, {_size(info.cache_bytes)})",
-        *_or_none(map(_engine_line, info.engines)),
-        "", "Packages", "  " + ", ".join(f"{k} {v or 'missing'}" for k, v in info.tools.items()),
+        *_or_none(_engine_lines(info.engines)),
+        "", "Packages", *map(_tool_line, info.tools),
         "", *_problem_lines(info),
     ])  # fmt: skip
 
@@ -50,15 +51,29 @@ def _weights_line(weights: Weights) -> str:
            f"{weights.variant}, from {weights.origin}{state}"  # fmt: skip
 
 
-def _engine_line(entry: Entry) -> str:
+def _engine_lines(entries: Sequence[Entry]) -> Iterator[str]:
+    """A line for all engines that differ in their weights or settings only, newest use told."""
+    alike: dict[str, list[Entry]] = {}
+    for entry in entries:
+        alike.setdefault(_engine_words(entry), []).append(entry)
+    now = time.time()
+    for words, group in alike.items():
+        days = (now - max(entry.used for entry in group)) / 86400
+        size = _size(sum(entry.bytes for entry in group))
+        count = f"{len(group)} engines, {size} in all" if len(group) > 1 else size
+        yield f"  {words}: {count}, used {days:.0f} days ago"
+
+
+def _engine_words(entry: Entry) -> str:
     if entry.key is None or entry.problem:
-        return f"  {entry.path.name}: not trusted, {entry.problem}"
-    days = (time.time() - entry.used) / 86400
+        return f"not loaded, {entry.problem}"
     key = entry.key
-    device = key.gpu or "cpu"
-    return f"  {key.network:<14} {key.precision:<5} {_size(entry.bytes):>9}  {key.size} " \
-           f"b{key.batch}, {key.runtime} {key.runtime_version}, {device}, " \
-           f"used {days:.0f} days ago"  # fmt: skip
+    return f"{key.network:<14} {key.precision:<5} {key.size:>9} b{key.batch}, {key.runtime} " \
+           f"{key.runtime_version.partition('-')[0]}, {key.gpu or 'cpu'}"  # fmt: skip
+
+
+def _tool_line(tool: Tool) -> str:
+    return f"  {tool.name:<14} {tool.version or f'missing ({tool.install})'}"
 
 
 def _problem_lines(info: Info) -> list[str]:

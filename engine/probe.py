@@ -33,14 +33,13 @@ class Runtime:
     """One runtime.
 
     Attributes:
-        package: what is imported.
+        name: of the package that is imported.
         version: "" where it is not installed.
         opened: its providers or devices, as they answered.
         install: the line that installs it.
     """
 
     name: str
-    package: str
     version: str
     opened: tuple[Opened, ...]
     install: str
@@ -54,16 +53,20 @@ class Runtime:
 def runtimes() -> list[Runtime]:
     """All runtimes this package can use, tried."""
     return [
-        _runtime("onnxruntime", "onnxruntime", _onnxruntime, "pip install 'fuw[cpu]'"),
-        _runtime("openvino", "openvino", _openvino, "pip install 'fuw[cpu]'"),
-        _runtime("tensorrt", "tensorrt", _tensorrt("tensorrt"), "pip install 'fuw[gpu]'"),
-        _runtime("tensorrt_rtx", "tensorrt_rtx", _tensorrt("tensorrt_rtx"),
-                 "pip install tensorrt-rtx"),
+        _runtime("onnxruntime", _onnxruntime, "pip install 'fuw[cpu]'", "onnxruntime-gpu"),
+        _runtime("openvino", _openvino, "pip install 'fuw[cpu]'"),
+        _runtime("tensorrt", _tensorrt("tensorrt"), "pip install 'fuw[gpu]'",
+                 "tensorrt-cu13", "tensorrt-cu12"),
+        _runtime("tensorrt_rtx", _tensorrt("tensorrt_rtx"), "pip install tensorrt-rtx-cu13",
+                 "tensorrt-rtx-cu13"),
     ]  # fmt: skip
 
 
 def installed(package: str, *distributions: str) -> str:
-    """The version of an installed package, "" where it is not; nothing is imported."""
+    """The version of an installed package, "" where it is not; nothing is imported.
+
+    `distributions`: other names under which pip installs it.
+    """
     if find_spec(package) is None:
         return ""
     for name in (package, *distributions):
@@ -90,17 +93,16 @@ def one_node() -> bytes:
     return b"\x08\x08" + field(7, graph) + field(8, b"\x10\x0d")  # IR version 8, operators of 13
 
 
-def _runtime(
-    name: str, package: str, probe: Callable[[], Iterator[Opened]], install: str
-) -> Runtime:
-    there = installed(package, "onnxruntime-gpu", "tensorrt-rtx", "tensorrt-cu13", "tensorrt-cu12")
+def _runtime(package: str, probe: Callable[[], Iterator[Opened]], install: str,
+             *distributions: str) -> Runtime:
+    there = installed(package, *distributions)
     if not there:
-        return Runtime(name, package, "", (), install)
+        return Runtime(package, "", (), install)
     try:
         opened = tuple(probe())
     except Exception as error:  # a broken installation may fail in any way at import
-        opened = (Opened(name, _words(error)),)
-    return Runtime(name, package, there, opened, install)
+        opened = (Opened(package, _words(error)),)
+    return Runtime(package, there, opened, install)
 
 
 def _onnxruntime() -> Iterator[Opened]:

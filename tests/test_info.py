@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from fuw import cli
 from fuw.engine import devices, inspect, probe
 from fuw.engine.devices import Device
+from fuw.engine.errors import BackendError
 from fuw.engine.info import Info
 from fuw.engine.inspect import render
 from fuw.engine.networks import NETWORKS, network
@@ -25,7 +26,7 @@ from fuw.engine.store import Key, Store, prune
 from fuw.engine.weights import Entry, write_manifest
 
 KEY = Key("alias", "5f" * 8, "c7" * 32, "fp32", "1024x768", 1, "openvino", "2026.4")
-WORKING = Runtime("openvino", "openvino", "2026.4", (Opened("CPU"),), "pip install 'fuw[cpu]'")
+WORKING = Runtime("openvino", "2026.4", (Opened("CPU"),), "pip install 'fuw[cpu]'")
 
 
 def exported(folder: Path, names: tuple[str, ...] = tuple(NETWORKS)) -> Path:
@@ -76,15 +77,15 @@ def test_one_node_is_a_valid_network() -> None:
 @pytest.mark.parametrize("package", ["onnxruntime", "openvino"])
 def test_the_cpu_runtimes_open(package: str) -> None:
     pytest.importorskip(package, reason=f"{package} is not installed")
-    runtime = next(r for r in probe.runtimes() if r.package == package)
+    runtime = next(r for r in probe.runtimes() if r.name == package)
     assert runtime.works and runtime.version[0].isdigit()
     assert any("CPU" in one.name and not one.problem for one in runtime.opened)
 
 
 def test_tensorrt_rtx_builds_without_a_gpu() -> None:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
-    runtime = next(r for r in probe.runtimes() if r.package == "tensorrt_rtx")
-    assert runtime.works, runtime.opened
+    runtime = next(r for r in probe.runtimes() if r.name == "tensorrt_rtx")
+    assert runtime.works and runtime.version[0].isdigit(), runtime
 
 
 def test_the_processor_is_described() -> None:
@@ -116,13 +117,28 @@ def test_nothing_wrong(here: Callable[..., Info]) -> None:
     text = render(info)
     assert "No problems found." in text and "CPU" in text and "opens" in text
     assert "alias_final.pth" in text and "Engine cache" in text
+    assert f"A run takes {info.chosen}" in text and info.chosen.endswith(" on cpu")
+
+
+def test_a_package_that_is_missing_names_the_line_that_installs_it(
+    here: Callable[..., Info], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "installed", lambda name, *names: "" if name == "torch" else "1.0")
+    info = here()
+    assert "missing (pip install 'fuw[export]')" in render(info)
+    assert [tool.name for tool in info.tools if not tool.version] == ["torch"]
 
 
 def test_no_backend_at_all_stops(
     here: Callable[..., Info], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def none() -> Any:
+        raise BackendError("no backend is installed")
+
     monkeypatch.setattr(probe, "runtimes", lambda: [replace(WORKING, version="", opened=())])
+    monkeypatch.setattr(inspect, "choose", none)
     info = here()
+    assert info.chosen == "" and "A run takes none" in render(info)
     assert not info.ready and problems(info) == ["no backend works on this machine"]
     assert "not installed (pip install 'fuw[cpu]')" in render(info)
 
@@ -130,7 +146,7 @@ def test_no_backend_at_all_stops(
 def test_a_provider_that_does_not_open_is_told(
     here: Callable[..., Info], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = Runtime("onnxruntime", "onnxruntime", "1.30",
+    broken = Runtime("onnxruntime", "1.30",
                      (Opened("CUDAExecutionProvider", "libcudnn.so.9 not found"),
                       Opened("CPUExecutionProvider")), "pip install 'fuw[gpu]'")  # fmt: skip
     monkeypatch.setattr(probe, "runtimes", lambda: [broken])
@@ -159,15 +175,31 @@ def test_a_runtime_that_cannot_be_imported_is_told(monkeypatch: pytest.MonkeyPat
         raise ImportError("libtbb.so.12: cannot open shared object file")
         yield
 
-    runtime = probe._runtime("numpy", "numpy", broken, "pip install numpy")
+    runtime = probe._runtime("numpy", broken, "pip install numpy")
     assert not runtime.works and "libtbb" in runtime.opened[0].problem
-    assert probe._runtime("nope", "no_such_package", broken, "").version == ""
+    assert probe._runtime("no_such_package", broken, "").version == ""
+
+
+def test_a_version_is_that_of_the_package_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where another package of the family is installed under its own name."""
+    versions = {"onnxruntime-gpu": "1.31", "tensorrt-rtx-cu13": "1.7"}
+
+    def version(name: str) -> str:
+        if name not in versions:
+            raise probe.PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(probe, "version", version)
+    monkeypatch.setattr(probe, "find_spec", lambda name: name)
+    found = {runtime.name: runtime.version for runtime in probe.runtimes()}
+    assert found == {"onnxruntime": "1.31", "openvino": "unknown", "tensorrt": "unknown",
+                     "tensorrt_rtx": "1.7"}
 
 
 def test_tensorrt_without_a_gpu_is_no_fault(
     here: Callable[..., Info], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    idle = Runtime("tensorrt", "tensorrt", "10.16", (Opened("builder", "no GPU"),), "x")
+    idle = Runtime("tensorrt", "10.16", (Opened("builder", "no GPU"),), "x")
     monkeypatch.setattr(probe, "runtimes", lambda: [WORKING, idle])
     assert problems(here()) == []
     monkeypatch.setattr(devices, "gpus",
@@ -285,9 +317,33 @@ def test_engines_and_the_cache(here: Callable[..., Info], tmp_path: Path) -> Non
     broken.with_suffix(".json").unlink()
     info = here()
     assert info.cache_bytes > 3 << 20 and "1024x768 b1, openvino 2026.4, cpu" in render(info)
-    assert any("killed" in p for p in problems(info)) and info.ready
+    assert problems(info) == ["1 engine is not loaded: not built, or its builder was killed"]
+    assert info.ready and info.problems[0].fix == "fuw-info --prune"
     assert prune(tmp_path / "cache") == [broken] and problems(here()) == []
     assert len(prune(tmp_path / "cache", unused_days=0)) == 1 and here().engines == ()
+
+
+def test_engines_that_differ_in_weights_only_share_a_line(
+    here: Callable[..., Info], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "cache" / "openvino")
+    for weights in ("one", "two", "three"):
+        store.put(replace(KEY, checkpoint=weights),
+                  lambda p: (p.write_bytes(bytes(1 << 20)), None)[1])
+    text = render(here())
+    assert text.count("openvino 2026.4, cpu") == 1 and "3 engines, 3.0 MiB in all" in text
+
+
+def test_a_folder_open_to_others_is_one_problem_with_its_own_mend(
+    here: Callable[..., Info], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "cache" / "openvino")
+    for network_name in ("alias", "seg", "gmm"):
+        store.put(replace(KEY, network=network_name), lambda p: (p.write_bytes(b"x"), None)[1])
+    store.root.chmod(0o777)
+    (problem,) = here().problems
+    assert problem.what.startswith("3 engines are not loaded") and "every user" in problem.what
+    assert problem.fix == f"chmod o-w {store.root}"
 
 
 def test_the_command(here: Callable[..., Info], tmp_path: Path) -> None:
@@ -301,5 +357,9 @@ def test_the_command(here: Callable[..., Info], tmp_path: Path) -> None:
     assert "can be written by every user" in CliRunner().invoke(cli.info, options).output
     pruned = CliRunner().invoke(cli.info, [*options, "--prune"])
     assert "removed" in pruned.stderr and store.entries() == []
+    store.put(KEY, lambda p: (p.write_bytes(b"x"), None)[1])
+    assert CliRunner().invoke(cli.info, [*options, "--prune", "--unused", "1"]).stderr == ""
+    assert "removed" in CliRunner().invoke(cli.info, [*options, "--prune", "--unused", "0"]).stderr
+    assert CliRunner().invoke(cli.info, [*options, "--unused", "1"]).exit_code == 2
     (tmp_path / "onnx" / "gmm.fp32.onnx").unlink()
     assert CliRunner().invoke(cli.info, options).exit_code == 1
