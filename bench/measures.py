@@ -22,9 +22,10 @@ class Overlap:
     classes: int
     both: F64 = field(init=False)
     either: F64 = field(init=False)
+    true: F64 = field(init=False)
 
     def __post_init__(self) -> None:
-        self.both, self.either = np.zeros(self.classes), np.zeros(self.classes)
+        self.both, self.either, self.true = (np.zeros(self.classes) for _ in range(3))
 
     def add(self, found: U8, truth: U8) -> None:
         """Count a picture; two label maps of one shape, ids from `classes` on are not scored."""
@@ -34,6 +35,7 @@ class Overlap:
             a, b = found == c, truth == c
             self.both[c] += np.count_nonzero(a & b)
             self.either[c] += np.count_nonzero(a | b)
+            self.true[c] += np.count_nonzero(b)
 
     def iou(self) -> list[float]:
         """Per class; nan where a class is in no truth and no answer."""
@@ -41,8 +43,13 @@ class Overlap:
             return [float(v) for v in self.both / self.either]
 
     def mean(self) -> float:
-        """Mean over the classes that occur."""
+        """Mean over the classes that occur, be it in an answer only (which counts 0)."""
         return float(np.nanmean(self.iou()))
+
+    def mean_of_true(self) -> float:
+        """Mean over the classes that occur in a truth."""
+        iou = np.array(self.iou())[self.true > 0]
+        return float(iou.mean()) if len(iou) else float("nan")
 
 
 def mask_iou(found: U8, truth: U8, threshold: int = 128) -> float:

@@ -217,7 +217,11 @@ def enlarged(picture: U8, nearest: bool = False) -> U8:
 
 
 def _put_figures(report: Report, sums: _Figures, count: int) -> None:
+    # Strict: an id that only the answer has counts 0. The other: over the ids of the truth.
     report.put("figures_parse_miou", sums.parse.mean(), count)
+    report.put("figures_parse_miou_true_ids", sums.parse.mean_of_true(), count)
+    for label, value in enumerate(sums.parse.iou()):
+        report.put(f"figures_parse_iou_{label:02d}", value, count)
     if sums.known:
         report.put("figures_pck", sums.right / sums.known, count)
     report.put("figures_mask_iou", float(np.mean(sums.masks)) if sums.masks else float("nan"),

@@ -70,6 +70,13 @@ def test_overlap_sums_over_pictures() -> None:
         overlap.add(np.zeros((1, 2), np.uint8), np.zeros((2, 1), np.uint8))
 
 
+def test_an_id_that_only_an_answer_has_counts_in_the_strict_mean_alone() -> None:
+    overlap = Overlap(3)
+    overlap.add(np.array([[0, 1, 2]], np.uint8), np.array([[0, 1, 1]], np.uint8))
+    assert overlap.mean() == pytest.approx((1 + 0.5 + 0) / 3)
+    assert overlap.mean_of_true() == pytest.approx((1 + 0.5) / 2)
+
+
 def test_masks_are_cut_at_128() -> None:
     found = np.array([[127, 128, 255, 0]], np.uint8)
     truth = np.array([[255, 255, 255, 0]], np.uint8)

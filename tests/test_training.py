@@ -16,10 +16,11 @@ from fuw.engine import keypoints  # noqa: E402
 from fuw.export.nets import build  # noqa: E402
 from fuw.export.nets.tps import tps_grid  # noqa: E402
 from fuw.starter.figures import sample_io  # noqa: E402
-from fuw.starter.training import alias, augment, body, gmm, losses, run  # noqa: E402
+from fuw.starter.training import alias, augment, body, gmm, losses, resize, run  # noqa: E402
 from fuw.starter.training.data import Figures, Photos, Sample  # noqa: E402
 from fuw.starter.training.loop import Plan, Trainer, rate  # noqa: E402
 from fuw.starter.training.norms import add_norms, fold_norms  # noqa: E402
+from fuw.starter.training.rare import RareIds  # noqa: E402
 from fuw.starter.training.ship import store_half  # noqa: E402
 
 H, W = 256, 192
@@ -106,6 +107,44 @@ def test_a_mirrored_person_keeps_left_and_right() -> None:
     assert (out[:, 6] == 15).all() and (out == 14).sum() == 0
     assert sorted(body.SWAPPED) == list(range(25))
     assert [body.SWAPPED[k] for k in body.SWAPPED] == list(range(25))  # its own inverse
+
+
+def test_rare_labels_are_sought(figures: Figures) -> None:
+    rare = RareIds(figures, (9, 14, 14, 6))
+    drawn = {rare.pick(rng(seed)) for seed in range(40)}
+    assert drawn == {(seed, side) for seed in range(2) for side in "ab"}
+    assert sorted(rare.places) == [9, 14]
+    assert RareIds(figures, (6,)).pick(rng()) is None
+
+
+def test_a_blended_garment_has_the_colour_of_the_wall() -> None:
+    picture = rng().integers(60, 200, (H, W, 3)).astype(np.uint8)
+    mask = np.zeros((H, W), np.uint8)
+    mask[50:150, 50:150] = 255
+    out = augment.blended_in(picture, mask, (240, 230, 220), 0.2)
+    assert np.abs(out[60:140, 60:140].mean((0, 1)) - (238, 228, 218)).max() < 8
+    assert (out[:40] == picture[:40]).all()
+
+
+def test_enlargement_and_its_gradient_are_those_of_interpolate() -> None:
+    torch.manual_seed(0)
+    x, like = torch.randn(2, 4, 3, 5, requires_grad=True), torch.zeros(1, 1, 9, 11)
+    usual = torch.nn.functional.interpolate(x, (9, 11), mode="bilinear", align_corners=True)
+    quick = resize.enlarge(x, like)
+    assert torch.allclose(usual, quick, atol=1e-6)
+    # what `cat` hands back: a slice of a larger gradient
+    grad = torch.randn(2, 9, 9, 11).to(memory_format=torch.channels_last)[:, 3:7]
+    wanted, = torch.autograd.grad(usual, x, grad)
+    got, = torch.autograd.grad(quick, x, grad)
+    assert torch.allclose(wanted, got, atol=1e-5)
+
+
+def test_only_neck_and_shoulders_move_towards_openpose() -> None:
+    points = standing()
+    moved = body.as_openpose(points)
+    up = points[:, 1] - moved[:, 1]
+    assert up[[1, 2, 5]] == pytest.approx(body.RAISE * 80, abs=1e-3)
+    assert np.delete(up, [1, 2, 5]).max() == 0
 
 
 def test_the_decoder_finds_the_pose_that_the_targets_show() -> None:
@@ -205,8 +244,6 @@ def test_every_task_makes_samples_that_its_network_can_learn_from(
     network: str, figures: Figures, photos: Photos, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = dict(SMALL[network])
-    if network in ("seg", "gmm"):
-        options["cache"] = tmp_path
     task = run.task_class(network)(figures, photos, **options)
     samples = [task.draw(rng(k)) for k in range(2)]
     batch = torch.utils.data.default_collate(samples)

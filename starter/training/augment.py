@@ -199,6 +199,18 @@ def textured(rng: Rng, picture: U8, mask: U8, photos: Photos) -> U8:
     return cv2.multiply(cloth, shade, scale=1 / level).astype(np.uint8)
 
 
+def blended_in(picture: U8, mask: U8, colour: Sequence[float], contrast: float) -> U8:
+    """What the mask covers takes the ground's colour: only its shading, to the power `contrast`,
+    tells it from the wall behind (white on white, black on black)."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    level = max(20.0, float(cv2.mean(grey, mask)[0]))
+    tones = (np.maximum(np.arange(256), 1) / level)[:, None] ** contrast * np.asarray(colour)
+    table = np.clip(tones, 0, 255).astype(np.uint8)[None]
+    changed = cv2.LUT(cv2.merge([grey, grey, grey]), table)
+    soft = cv2.GaussianBlur(mask, (3, 3), 0)
+    return over(changed.astype(np.uint8), picture, soft.astype(np.uint8))
+
+
 def grain(rng: Rng, picture: U8, where: U8 | None, sigma: float) -> U8:
     """Noise of the given deviation (of 255), soft or sharp, all over or where the mask is set."""
     h, w = picture.shape[:2]

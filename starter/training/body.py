@@ -23,6 +23,10 @@ WIDTH, STAGES, BLOCKS = 0.25, (2, 1), 3
 STRIDE = 8
 SIGMA = 1.0  # of a peak, in cells; officially 7 / 8
 PAF_REACH = 1.0  # half the breadth of a limb's field, in cells
+# OpenPose (as COCO's annotators) sets shoulders, and with them the neck, higher than the joints of
+# the figures' skeleton: in torso lengths, half the way, so that both conventions are served.
+RAISED, RAISE = [1, 2, 5], 0.035
+NECK, MID_HIP = 1, 8
 # Keypoints after a left-right flip.
 SWAPPED = [0, 1, 5, 6, 7, 2, 3, 4, 8, 12, 13, 14, 9, 10, 11, 16, 15, 18, 17,
            22, 23, 24, 19, 20, 21]
@@ -63,6 +67,13 @@ def affinity_fields(points: F32, size: tuple[int, int]) -> F32:
     return out
 
 
+def as_openpose(points: F32) -> F32:
+    """(25, 3) of a figure with neck and shoulders moved towards where OpenPose sets them."""
+    out = points.copy()
+    out[RAISED, :2] += RAISE * (points[NECK, :2] - points[MID_HIP, :2])
+    return out
+
+
 def inside(points: F32, size: tuple[int, int]) -> F32:
     """(n, 3): visible becomes 0 where x, y lie outside of h x w pixels."""
     out = points.copy()
@@ -95,9 +106,10 @@ class Body:
 
     def draw(self, rng: np.random.Generator) -> Sample:
         size = (self.size, self.size * 3 // 4)
-        shown = scene(rng, self.figures, self.photos, size)
+        shown = scene(rng, self.figures, self.photos, size, scale=(0.6, 1.6))
         (body,) = self.figures.labels(shown.seed, "body")
-        points = inside(augment.warp_points(body.astype(np.float32), shown.matrix), size)
+        points = inside(augment.warp_points(as_openpose(body.astype(np.float32)), shown.matrix),
+                        size)
         if shown.mirrored:
             points = points[SWAPPED]
         image, _ = openpose_input(shown.image, self.size)
