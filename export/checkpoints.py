@@ -7,6 +7,7 @@ comparing them with the network's own keys. Nothing in a file is ever executed.
 from __future__ import annotations
 
 import logging
+import mmap
 import pickle
 import re
 import warnings
@@ -94,11 +95,18 @@ def _finite(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return state
 
 
-def _torch(path: Path) -> Mapping[str, Any]:
+def _torch_legacy(path: Path) -> Mapping[str, Any]:
+    # A length in the file may say 4 GB: a file asked for so much makes room first, a map does not.
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _torch(data)
+
+
+def _torch(file: Path | mmap.mmap) -> Mapping[str, Any]:
+    source: Any = file
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about TypedStorage, which is the file's business
-            value = torch.load(path, map_location="cpu", weights_only=True)
+            value = torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _refused(error) from error
     except Exception as error:  # a foreign file can fail anywhere inside PyTorch's reader
@@ -141,7 +149,7 @@ def _safetensors(path: Path) -> Mapping[str, Any]:
 
 _READERS = {
     "torch-zip": _torch,
-    "torch-legacy": _torch,
+    "torch-legacy": _torch_legacy,
     "pickle": unpickle.read,
     "safetensors": _safetensors,
     "protobuf": caffemodel.read,
