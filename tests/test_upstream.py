@@ -71,3 +71,30 @@ def test_a_region_grows_or_shrinks_and_nothing_is_lost() -> None:
         assert set(np.unique(found)) <= {0, 1, 2}
         sizes.append(int((found == 2).sum()))
     assert min(sizes) < 200 * 200 < max(sizes)
+
+
+def test_a_person_is_cut_from_head_to_thigh_and_all_maps_alike() -> None:
+    rng, joints = np.random.default_rng(3), body() * np.array([0.4, 0.4, 1], np.float32)
+    joints[joints[:, 2] > 0, 1] += 60
+    photo = np.full((H, W, 3), 90, np.uint8)
+    parse = np.zeros((H, W), np.uint8)
+    x, y = joints[8, :2].astype(int)
+    parse[y - 3 : y + 4, x - 3 : x + 4] = 5
+    photo[parse > 0] = (250, 0, 0)
+    torsos = []
+    for _ in range(30):
+        matrix = upstream.person_place(rng, photo, joints, (256, 192))
+        moved = upstream.placed_points(joints, matrix, (256, 192))
+        labels = upstream.placed_labels(parse, matrix, (256, 192))
+        picture = upstream.placed(photo, matrix, (90, 90, 90), (256, 192))
+        x, y = np.rint(moved[8, :2]).astype(int)
+        assert labels[y, x] == 5 and picture[y, x, 0] > 160
+        torsos.append((moved[8, 1] - moved[1, 1]) / 256)
+    assert np.median(torsos) == pytest.approx(0.381, abs=0.04)  # engine.framing.TORSO
+    assert min(torsos) < 0.2  # some stay as they are
+
+
+def test_points_outside_the_cut_are_missing() -> None:
+    matrix = np.array([[1, 0, -150], [0, 1, 0]], np.float32)
+    moved = upstream.placed_points(body(), matrix, (H, W))
+    assert (moved[2] == 0).all() and moved[5, 0] == 94

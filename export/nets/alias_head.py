@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 SLOPE = 0.2
-SMALL = 128  # height at which regions are found, whatever the picture's
+SMALL, MOST_HALVINGS = 128, 3  # height at about which regions are found: 1024 shrunk by 8
 WIDTHS = (16, 24, 32, 48)  # of the small U-Net, largest size first
 CELL, REACH = 8, 5  # a region's colour near a place: in cells of 8x8, over 5x5 cells
 FAR = 0.03  # weight of the colour over the whole picture beside the one near a place
@@ -26,6 +26,12 @@ NONE = 1e-3  # of a mean weight: a region that is nowhere
 def _double(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.LeakyReLU(SLOPE),
                          nn.Conv2d(outputs, outputs, 3, padding=1), nn.LeakyReLU(SLOPE))
+
+
+def shrinkage(height: int) -> int:
+    """A power of two: how many pixels of the picture make one of the small map."""
+    cells = max(1, int(height) // SMALL)  # traced, a height is a tensor
+    return 1 << min(MOST_HALVINGS, cells.bit_length() - 1)
 
 
 class Regions(nn.Module):
@@ -92,7 +98,7 @@ class Composition(nn.Module):
             (b, 3, H, W) in -1..1.
         """
         inputs = torch.cat((x, seg), 1)
-        small = F.avg_pool2d(inputs, max(1, x.shape[2] // SMALL))
+        small = F.avg_pool2d(inputs, shrinkage(x.shape[2]))
         regions = self.regions(small)
         # The known colours: small maps, enlarged once, together.
         maps = torch.cat((self.region_colours(regions, small),

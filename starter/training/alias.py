@@ -63,7 +63,6 @@ class Painting:
     photos: Photos
     weights: Path
     size: int = 512
-    cache: Path = Path("/tmp/fuw-skeletons")
     name: str = "alias"
     gan: bool = False
     perceive: bool = True
@@ -74,7 +73,7 @@ class Painting:
     frozen: dict[str, nn.Module] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.fittings = Fittings(self.figures, self.cache)
+        self.fittings = Fittings(self.figures)
 
     def build(self) -> nn.Module:
         net = build("alias", WIDTH, least=LEAST, levels=LEVELS, compose=True)

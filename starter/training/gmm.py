@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -55,14 +54,13 @@ class Matching:
     figures: Figures
     photos: Photos
     size: int = SIZE[0]
-    cache: Path = Path("/tmp/fuw-skeletons")
     name: str = "gmm"
     batch: int = 12
     peak_lr: float = 1e-3
     fittings: Fittings = field(init=False)
 
     def __post_init__(self) -> None:
-        self.fittings = Fittings(self.figures, self.cache, shrink=2)
+        self.fittings = Fittings(self.figures, shrink=2)
 
     def build(self) -> nn.Module:
         return build("gmm", WIDTH)

@@ -56,7 +56,6 @@ def main(network: str, figures: Path, photos: Path, out: Path, minutes: float, s
     kind = task_class(network)
     known = {f.name for f in dataclasses.fields(kind)}
     options |= {"weights": out} if "weights" in known else {}
-    options |= {"cache": out / "skeletons"} if "cache" in known else {}
     options |= {"gan": True} if gan else {}
     options |= {"perceive": False} if plain else {}
     task = kind(Figures(figures), Photos(photos), **options)

@@ -7,8 +7,9 @@ import numpy as np
 
 from fuw.engine.arrays import F32, U8
 from fuw.engine.decode import GROUND
-from fuw.engine.framing import GARMENT_HEIGHT, GARMENT_WIDTH
+from fuw.engine.framing import GARMENT_HEIGHT, GARMENT_WIDTH, person_frame
 
+FRAMED = 0.85  # share of people that are cut from head to thigh
 SHOULDERS, WRISTS = (2, 5), (4, 7)  # right, left
 LOST = {0.04: (3, 4, 6, 7), 0.1: (10, 11, 13, 14, 17, 18, 19, 20, 21, 22, 23, 24)}
 
@@ -91,23 +92,60 @@ def garment_place(rng: np.random.Generator, mask: U8) -> F32:
     return np.hstack([matrix, (to - matrix @ middle)[:, None]]).astype(np.float32)
 
 
-def placed(picture: U8, matrix: F32, ground: int) -> U8:
-    """The picture or mask moved by `garment_place`'s matrix; `ground` outside."""
-    half = np.array([0.5, 0.5], np.float32)  # cv2 counts pixel centres
-    m = matrix.copy()
-    m[:, 2] += m[:, :2] @ half - half
-    shrinks = abs(float(np.linalg.det(m[:, :2]))) < 0.6
-    if shrinks:
-        picture = cv2.GaussianBlur(picture, (3, 3), 0).astype(np.uint8)
-    border = (ground,) * 3
-    return cv2.warpAffine(picture, m, picture.shape[1::-1], flags=cv2.INTER_LINEAR,
-                          borderMode=cv2.BORDER_CONSTANT, borderValue=border).astype(np.uint8)
+def person_place(rng: np.random.Generator | None, photo: U8, body: F32,
+                 size: tuple[int, int]) -> F32:
+    """(2, 3): photo -> the picture of `size` as a Fitter would cut it (mostly), a little off."""
+    height, width = size
+    scale = height / photo.shape[0]
+    whole = np.array([[scale, 0, 0], [0, scale, 0]], np.float32)
+    if rng is None or rng.random() > FRAMED or not body[[1, 8], 2].all():
+        return whole
+    frame = person_frame(photo, body, size)
+    zoom = float(np.exp(rng.normal(0, 0.04)))
+    x, y = rng.normal(0, 0.012, 2) * height
+    scale = frame.scale * zoom
+    return np.array([[scale, 0, width / 2 + x - scale * frame.x],
+                     [0, scale, height / 2 + y - scale * frame.y]], np.float32)
+
+
+def _centres(matrix: F32) -> F32:
+    """The matrix between pixel edges as cv2 wants it, between pixel centres."""
+    half = np.array([0.5, 0.5], np.float32)
+    out = matrix.copy()
+    out[:, 2] += out[:, :2] @ half - half
+    return out
+
+
+def placed(picture: U8, matrix: F32, ground: tuple[int, int, int],
+           size: tuple[int, int] | None = None) -> U8:
+    """The picture (or mask) moved by a matrix (2, 3) between pixel edges; `ground` outside."""
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    if scale < 0.8:  # against aliasing
+        picture = cv2.GaussianBlur(picture, (0, 0), 0.35 / scale).astype(np.uint8)
+    height, width = size or picture.shape[:2]
+    return cv2.warpAffine(picture, _centres(matrix), (width, height), flags=cv2.INTER_LINEAR,
+                          borderMode=cv2.BORDER_CONSTANT, borderValue=ground).astype(np.uint8)
+
+
+def placed_labels(labels: U8, matrix: F32, size: tuple[int, int]) -> U8:
+    """Labels u8 (H, W) moved likewise, by nearest neighbour; 0 outside."""
+    return cv2.warpAffine(labels, _centres(matrix), size[::-1], flags=cv2.INTER_NEAREST,
+                          borderMode=cv2.BORDER_CONSTANT, borderValue=(0,)).astype(np.uint8)
+
+
+def placed_points(points: F32, matrix: F32, size: tuple[int, int]) -> F32:
+    """Points (..., 3: x, y, score) moved likewise; those that leave the picture are missing."""
+    out = points.copy()
+    out[..., :2] = (points[..., :2] + 0.5) @ matrix[:, :2].T + matrix[:, 2] - 0.5
+    x, y = out[..., 0], out[..., 1]
+    out[(points[..., 2] <= 0) | (x < 0) | (y < 0) | (x >= size[1]) | (y >= size[0])] = 0
+    return out
 
 
 def laid_out(rng: np.random.Generator, garment: U8, mask: U8) -> tuple[U8, U8, F32]:
     """Garment, mask and the matrix, as a Fitter would have framed them."""
     matrix = garment_place(rng, mask)
-    return placed(garment, matrix, GROUND[0]), placed(mask, matrix, 0), matrix
+    return placed(garment, matrix, GROUND), placed(mask, matrix, (0, 0, 0)), matrix
 
 
 def seen_region(rng: np.random.Generator, labels: U8, upper: int) -> U8:
