@@ -190,23 +190,30 @@ def figures(fitter: Fitter, folder: Path, report: Report, most: int) -> None:
 
 
 def _fit(fitter: Fitter, sums: _Figures, name: str, photo: U8, garment: U8, truth: Any) -> None:
+    """Fit as a user's photos are fitted, framing included; the truth is cut with the same frame.
+
+    Compared at the size of the figures (512x384).
+    """
     try:
-        person = fitter.person(photo, Given(), framed=True)
+        person = fitter.person(photo, Given())
     except NoPersonError:
         sums.note(f"{name}_nobody", 1.0)
         return
-    fit = fitter.fit(person, fitter.garment(garment, framed=True))
+    fit = fitter.fit(person, fitter.garment(garment))
     height, width = truth.person.shape[:2]
 
     def shrunk(picture: U8) -> U8:
         return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
-    image, worn = shrunk(fit.image), np.isin(truth.parse, UPPER)
-    others = ~worn & (truth.parse != 0)  # arms and hair may hide the warped garment
+    wanted = shrunk(person.frame.apply(enlarged(truth.person)))
+    parse = person.frame.apply_labels(enlarged(truth.parse, nearest=True))
+    parse = cv2.resize(parse, (width, height), interpolation=cv2.INTER_NEAREST)
+    image, worn = shrunk(fit.image), np.isin(parse, UPPER)
+    others = ~worn & (parse != 0)  # arms and hair may hide the warped garment
     warped = shrunk(fit.parts.warped_mask)
     warped[others] = 0
-    sums.note(f"{name}_ssim", ssim(image, truth.person))
-    sums.note(f"{name}_ciede2000", colour_difference(image, truth.person, worn))
+    sums.note(f"{name}_ssim", ssim(image, wanted))
+    sums.note(f"{name}_ciede2000", colour_difference(image, wanted, worn))
     sums.note(f"{name}_warp_iou", mask_iou(warped, worn.astype(np.uint8) * 255))
 
 
