@@ -1,6 +1,7 @@
 """Files as the engine treats them: checked before they are read, whole or absent when written."""
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -87,7 +88,7 @@ def sweep(folder: Path) -> list[Path]:
     gone = []
     for part in sorted(folder.glob(".*.part")):
         pid = part.name.rsplit(".", 2)[-2]
-        if pid.isdigit() and not _alive(int(pid)):
+        if pid.isdecimal() and not alive(int(pid)):
             _remove(part)
             gone.append(part)
     return gone
@@ -104,6 +105,12 @@ def text_of(path: Path, what: str, most: int = 16 << 20) -> str:
             raise InputError(f"{path}: cannot be read ({_reason(error)})") from None
 
 
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _remove(part: Path) -> None:
     try:
         part.unlink(missing_ok=True)
@@ -113,9 +120,12 @@ def _remove(part: Path) -> None:
             raise FuwError(f"{part}: could not be removed ({_reason(error)})") from None
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of that number runs, as far as this one may know."""
     if os.name == "nt":  # there, signal 0 is Ctrl-C
         return True
+    if not 0 < pid < 1 << 31:  # a number from a damaged file; below 1 it means a group
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

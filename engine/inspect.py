@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,7 @@ from fuw.engine import devices, probe
 from fuw.engine.choose import choose
 from fuw.engine.devices import Device
 from fuw.engine.errors import FuwError
+from fuw.engine.files import sha256
 from fuw.engine.folders import cache_folder
 from fuw.engine.info import CheckpointFile, Info, Problem, Tool, Weights
 from fuw.engine.inspect_text import render
@@ -139,11 +139,12 @@ def _weights_of(folder: Path, entry: Exported) -> Weights:
         problem = "is not there"
     else:
         size = path.stat().st_size
-        if _sha256(path) != entry.sha256:
+        if sha256(path) != entry.sha256:
             problem = "has changed since it was exported"
         elif entry.network not in NETWORKS:
             problem = "is of a network that this version does not know"
-        elif entry.spec != NETWORKS[entry.network].hash(entry.variant):
+        elif (entry.variant not in (spec := NETWORKS[entry.network]).variants
+              or entry.spec != spec.hash(entry.variant)):
             problem = "was exported for another version of the network's description"
     origin = ", ".join(filter(None, (entry.origin, str(entry.extra.get("standing", "")))))
     return Weights(entry.network, entry.file, entry.precision, entry.variant, origin, size,
@@ -169,8 +170,3 @@ def _checkpoints(folder: Path | None) -> tuple[list[CheckpointFile], list[Proble
 
 def _bytes_below(root: Path) -> int:
     return sum(path.lstat().st_size for path in root.rglob("*") if path.is_file())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

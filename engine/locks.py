@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from fuw.engine.errors import StoreError
+from fuw.engine.files import alive
 
 FOREIGN_AGE = 3600.0  # seconds after which a lock of another machine counts as left behind
 
@@ -43,7 +44,7 @@ class Owner:
             return age < FOREIGN_AGE
         if self.boot != _boot():
             return False
-        return _alive(self.pid) and self.started == _started(self.pid)
+        return alive(self.pid) and self.started == _started(self.pid)
 
 
 class Lock:
@@ -110,11 +111,14 @@ class Lock:
 
     def _read(self) -> Owner | None:
         try:
-            return Owner(**json.loads(self.path.read_text()))
+            owner = Owner(**json.loads(self.path.read_text()))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return None  # not one of ours, or torn by a power failure
+        words = (owner.host, owner.boot, owner.started, owner.token)
+        whole = type(owner.pid) is int and all(isinstance(word, str) for word in words)
+        return owner if whole else None
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -130,16 +134,6 @@ class Lock:
             yield
         finally:
             os.close(guard)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # another user's process
-    return True
 
 
 def _started(pid: int) -> str:

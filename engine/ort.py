@@ -8,6 +8,7 @@ from typing import Any
 from fuw.engine.arrays import F32
 from fuw.engine.backend import Model, OpenOptions, Session
 from fuw.engine.errors import BackendError
+from fuw.engine.weights import proved
 
 
 class OrtSession:
@@ -38,6 +39,7 @@ class OrtCpu:
             raise BackendError(
                 "ONNX Runtime is not installed; install the CPU backends: pip install 'fuw[cpu]'"
             ) from error
+        path = proved(model)
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = options.threads
         # Networks run one after another; a second pool of threads would only fight the first.
@@ -47,7 +49,7 @@ class OrtCpu:
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             session = ort.InferenceSession(
-                str(model.path), settings, providers=["CPUExecutionProvider"]
+                str(path), settings, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's own family has no common public base
             raise BackendError(

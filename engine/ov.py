@@ -11,7 +11,7 @@ import numpy as np
 
 from fuw.engine.arrays import F32
 from fuw.engine.backend import Model, OpenOptions, Session
-from fuw.engine.errors import BackendError
+from fuw.engine.errors import BackendError, CheckpointError
 from fuw.engine.ov_cache import compiled_model
 
 HINT = {"fp32": "f32", "bf16": "bf16", "fp16": "f32"}  # CPUs have no fp16 arithmetic worth using
@@ -69,6 +69,8 @@ class OpenVino:
             config["INFERENCE_NUM_THREADS"] = options.threads
         try:
             compiled = compiled_model(core, model, config, options.cache)
+        except CheckpointError:
+            raise
         except Exception as error:  # OpenVINO raises plain RuntimeError
             first = str(error).strip().splitlines()
             raise BackendError(

@@ -17,6 +17,7 @@ from fuw.engine import devices
 from fuw.engine.backend import Model
 from fuw.engine.errors import StoreError
 from fuw.engine.store import Key, Store
+from fuw.engine.weights import proved
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ def compiled_model(core: Any, model: Model, config: dict[str, Any], cache: Path 
     OpenVINO raises while it compiles is passed on.
     """
     if cache is None:
-        return core.compile_model(str(model.path), "CPU", config)
+        return core.compile_model(str(proved(model)), "CPU", config)
     store, key = Store(cache, fallback=False), _key(model, config)
     path = store.get(key)
     if path is not None:
@@ -38,7 +39,7 @@ def compiled_model(core: Any, model: Model, config: dict[str, Any], cache: Path 
             log.warning("%s: OpenVINO does not load %s (%s); compiling anew",
                         model.spec.name, path, str(error).splitlines()[-1])  # fmt: skip
             store.discard(key)
-    compiled = core.compile_model(str(model.path), "CPU", config)
+    compiled = core.compile_model(str(proved(model)), "CPU", config)
     try:
         store.put(key, lambda made: _save(compiled, made))
     except StoreError as error:

@@ -176,7 +176,9 @@ class NetSpec:
         """Sixteen hex digits that change whenever what an export holds changes.
 
         Addresses, licences, gates and words may change without making an export stale.
+        Raises UnknownNetwork where there is no such variant.
         """
+        self.variant(variant)
         whole = asdict(self)
         data = {k: whole[k] for k in ("name", "module", "inputs", "outputs", "fp32_islands")}
         data["variant"] = whole["variants"][variant]

@@ -20,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from fuw.engine.errors import StoreError
+from fuw.engine.files import sha256
 from fuw.engine.locks import Lock
 from fuw.engine.store_record import (
     NAME,
@@ -30,7 +31,6 @@ from fuw.engine.store_record import (
     entry_of,
     problem_of,
     record_path,
-    sha256,
     superseded,
 )
 from fuw.engine.trust import distrust

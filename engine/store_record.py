@@ -8,6 +8,7 @@ import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from fuw.engine.files import sha256
 from fuw.engine.trust import distrust
 
 NAME = re.compile(r".+\.[0-9a-f]{20}")  # of `Key.name`: nothing else in the folder is touched
@@ -104,14 +105,14 @@ def entry_of(root: Path, path: Path) -> Entry:
     facts = _facts(record_path(path)) or {}
     built, size = facts.get("built"), path.stat().st_size if path.exists() else 0
     used = record_path(path).stat().st_mtime if record_path(path).exists() else 0.0
-    when = float(built) if isinstance(built, int | float) else used
+    when = built if isinstance(built, float) else used
     return Entry(path, _key(facts), size, when, used, problem_of(root, path, None))
 
 
 def _facts(record: Path) -> dict[str, object] | None:
     try:
         facts = json.loads(record.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) and isinstance(facts.get("bytes"), int) else None
 
@@ -120,7 +121,9 @@ def _key(facts: dict[str, object]) -> Key | None:
     values = facts.get("key")
     if not isinstance(values, dict) or set(values) != {f.name for f in fields(Key)}:
         return None  # another version of this program
-    return Key(**values)
+    key = Key(**values)
+    return key if all(type(value) is (int if name == "batch" else str)
+                      for name, value in asdict(key).items()) else None
 
 
 def differences(was: Key, wanted: Key) -> list[str]:
@@ -141,8 +144,3 @@ def superseded(entry: Entry, entries: list[Entry]) -> bool:
         and all(getattr(other.key, name) == getattr(entry.key, name) for name in stays)
         for other in entries
     )  # fmt: skip
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
@@ -11,12 +12,15 @@ from typing import Any
 
 from fuw.engine.backend import Model
 from fuw.engine.errors import CheckpointError
-from fuw.engine.files import write_whole
+from fuw.engine.files import sha256, write_whole
 from fuw.engine.networks import network
-from fuw.engine.spec import NetSpec
+from fuw.engine.spec import PRECISIONS, NetSpec
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+LONGEST = 1 << 16  # of an axis; no picture that is taken has a longer side
+_FILE = re.compile(r"[\w-][\w.-]*\.onnx")
+_SHA256 = re.compile(r"([0-9a-f]{64})?")
 
 
 @dataclass(frozen=True)
@@ -65,16 +69,38 @@ def read_manifest(folder: Path) -> list[Entry]:
             raise CheckpointError(
                 f"{path} was written by another version of fuw; export again: fuw-export --force"
             )
-        return [Entry(**row) for row in data["networks"]]
+        return [_entry(row) for row in data["networks"]]
     except FileNotFoundError:
         raise CheckpointError(
             f"there is no {MANIFEST} in {folder}: nothing was exported there yet; run "
             f"fuw-export --weights {folder}"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
-            f"{path} cannot be read ({error}); export again: fuw-export --force"
+            f"{path} cannot be read ({str(error)[:200]}); export again: fuw-export --force"
         ) from error
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    """A row of a manifest that says what it has to; TypeError or ValueError where it does not."""
+    entry = Entry(**row)
+    words = (entry.network, entry.variant, entry.spec, entry.origin, entry.checkpoint)
+    if not all(isinstance(word, str) and len(word) < 500 for word in words):
+        raise TypeError("a row's network, variant, spec, origin and checkpoint are words")
+    if not isinstance(entry.file, str) or not _FILE.fullmatch(entry.file):
+        raise ValueError(f"{str(entry.file)[:80]!r} is no name of an ONNX file beside it")
+    if entry.precision not in PRECISIONS:
+        raise ValueError(f"{entry.file} is in {str(entry.precision)[:20]!r}")
+    if not isinstance(entry.sha256, str) or not _SHA256.fullmatch(entry.sha256):
+        raise ValueError(f"{entry.file} has something else than a SHA-256")
+    if not _counts(entry.batch, *dict(entry.sizes).values()) or not isinstance(entry.extra, dict):
+        raise TypeError(f"{entry.file} has sizes or extras of a wrong kind")
+    return entry
+
+
+def _counts(*values: object) -> bool:
+    """Whether all are whole numbers that a tensor can be long."""
+    return all(type(value) is int and 0 < value <= LONGEST for value in values)
 
 
 def write_manifest(folder: Path, entries: list[Entry]) -> None:
@@ -97,6 +123,26 @@ def folder_of(weights: str | Path) -> Path:
     return folder / "onnx" if (folder / "onnx" / MANIFEST).exists() else folder
 
 
+def proved(model: Model) -> Path:
+    """The path of `model`, whose bytes have to be those that its manifest names.
+
+    For backends, before they read it: a runtime computes with damaged numbers without a word. It
+    costs a second for 2 GB, and nothing where an engine built from the file is kept.
+
+    Raises:
+        CheckpointError: the file is gone or another one.
+    """
+    if not model.path.is_file():
+        what = "there is no such file, though a manifest names it"
+    elif model.sha256 and sha256(model.path) != model.sha256:
+        what = "is not the file that was exported (its hash differs)"
+    else:
+        return model.path
+    raise CheckpointError(
+        f"{model.spec.name}: {model.path} {what}; export again with fuw-export --force, or "
+        "install the package again where it is the starter weights' own")
+
+
 def find_models(weights: str | Path, precision: str, size: tuple[int, int],
                 batch: int = 1) -> dict[str, Model]:
     """Models of `weights` that fit, by network name; what is missing is told when it is needed,
@@ -116,6 +162,9 @@ def find_models(weights: str | Path, precision: str, size: tuple[int, int],
     for entry in read_manifest(folder):
         spec = network(entry.network)
         sizes = dict(entry.sizes)
+        if spec.sized and not {"height", "width"} <= sizes.keys():
+            raise CheckpointError(f"{folder / MANIFEST}: does not say for which size of picture "
+                                  f"{entry.file} is; export again: fuw-export --force")
         if entry.batch != batch or entry.precision != precision:
             continue
         if spec.sized and (sizes["height"], sizes["width"]) != size:

@@ -18,6 +18,7 @@ from fuw import cli
 from fuw.engine import devices, inspect, probe
 from fuw.engine.devices import Device
 from fuw.engine.errors import BackendError
+from fuw.engine.files import sha256
 from fuw.engine.info import Info
 from fuw.engine.inspect import render
 from fuw.engine.networks import NETWORKS, network
@@ -35,7 +36,7 @@ def exported(folder: Path, names: tuple[str, ...] = tuple(NETWORKS)) -> Path:
     for name in names:
         file = folder / f"{name}.fp32.onnx"
         file.write_bytes(name.encode())
-        digest = inspect._sha256(file)
+        digest = sha256(file)
         entries.append(Entry(file.name, name, "official", "fp32", {}, network(name).hash(),
                              network(name).checkpoint.file, digest))  # fmt: skip
     write_manifest(folder, entries)

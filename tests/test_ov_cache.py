@@ -13,6 +13,7 @@ ov = pytest.importorskip("openvino", reason="OpenVINO is not installed")
 tiny = pytest.importorskip("tiny", reason="onnx, which makes the test's network, is not installed")
 
 from fuw.engine.backend import Model, OpenOptions  # noqa: E402
+from fuw.engine.files import sha256  # noqa: E402
 from fuw.engine.ov import OpenVino  # noqa: E402
 from fuw.engine.store import stores  # noqa: E402
 
@@ -96,7 +97,7 @@ def test_another_precision_file_or_setting_is_another_engine(model: Model, tmp_p
     cache = tmp_path / "cache"
     answer(model, cache)
     answer(model, cache, threads=1)
-    answer(replace(model, sha256="f" * 64), cache)
+    answer(replace(model, sha256=sha256(model.path)), cache)
     os.utime(model.path, (1, 1))
     answer(model, cache)
     assert len(engines(cache)) == 4
