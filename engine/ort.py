@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fuw.engine import ort_cache
 from fuw.engine.arrays import F32
 from fuw.engine.backend import Model, OpenOptions, Session
-from fuw.engine.errors import BackendError
-from fuw.engine.weights import proved
+from fuw.engine.errors import BackendError, CheckpointError
 
 
 class OrtSession:
@@ -32,14 +32,17 @@ class OrtCpu:
     name = "ort-cpu"
 
     def open(self, model: Model, options: OpenOptions) -> Session:
-        """Open `model.path`; raises BackendError where the package or the file does not do."""
+        """Open `model.path`, or its optimised graph from `options.cache`.
+
+        Raises:
+            BackendError: the package or the file does not do. CheckpointError: another file.
+        """
         try:
             import onnxruntime as ort
         except ImportError as error:
             raise BackendError(
                 "ONNX Runtime is not installed; install the CPU backends: pip install 'fuw[cpu]'"
             ) from error
-        path = proved(model)
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = options.threads
         # Networks run one after another; a second pool of threads would only fight the first.
@@ -48,15 +51,15 @@ class OrtCpu:
         # Two Fitters in one process would otherwise spin against each other between runs.
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            session = ort.InferenceSession(
-                str(path), settings, providers=["CPUExecutionProvider"]
-            )
+            opened = ort_cache.session(ort, model, settings, options.cache)
+        except CheckpointError:
+            raise
         except Exception as error:  # ONNX Runtime's own family has no common public base
             raise BackendError(
                 f"{model.spec.name}: ONNX Runtime cannot open {model.path}: "
                 f"{first_line(error)}; export it again with fuw-export --force"
             ) from error
-        return OrtSession(session, [t.name for t in model.spec.outputs])
+        return OrtSession(opened, [t.name for t in model.spec.outputs])
 
 
 def first_line(error: Exception) -> str:

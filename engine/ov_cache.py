@@ -7,16 +7,15 @@ a word (4 KB of zeros in the middle of one were enough), and asks nobody who may
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fuw.engine import devices
 from fuw.engine.backend import Model
 from fuw.engine.errors import StoreError
-from fuw.engine.store import Key, Store
+from fuw.engine.model_key import cpu_key
+from fuw.engine.store import Store
 from fuw.engine.weights import proved
 
 log = logging.getLogger(__name__)
@@ -30,7 +29,11 @@ def compiled_model(core: Any, model: Model, config: dict[str, Any], cache: Path 
     """
     if cache is None:
         return core.compile_model(str(proved(model)), "CPU", config)
-    store, key = Store(cache, fallback=False), _key(model, config)
+    import openvino as ov
+
+    settings = " ".join(f"{name}={value}" for name, value in sorted(config.items()))
+    key = cpu_key(model, "openvino", ov.__version__, settings)
+    store = Store(cache, fallback=False)
     path = store.get(key)
     if path is not None:
         try:
@@ -57,25 +60,3 @@ def _load(core: Any, path: Path, config: dict[str, Any]) -> Any:
 def _save(compiled: Any, path: Path) -> None:
     with path.open("wb") as out:
         out.write(compiled.export_model().getbuffer())
-
-
-def _key(model: Model, config: dict[str, Any]) -> Key:
-    import openvino as ov
-
-    status = model.path.stat()
-    sizes = "x".join(str(model.sizes[word]) for word in ("height", "width") if word in model.sizes)
-    settings = " ".join(f"{name}={value}" for name, value in sorted(config.items()))
-    return Key(
-        model.spec.name, model.spec.hash(model.variant),
-        model.sha256 or f"{model.path.resolve()} {status.st_size} {status.st_mtime_ns}",
-        model.precision, sizes, model.batch, "openvino", ov.__version__,
-        arch=_processor(),
-        # a file that was changed behind its manifest is another network too
-        options=f"{settings} file={status.st_size}@{status.st_mtime_ns}",
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=1)
-def _processor() -> str:
-    cpu = devices.cpu()
-    return f"{cpu.model} {cpu.arch}"
