@@ -20,7 +20,6 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 
@@ -32,6 +31,7 @@ from fuw.engine.backend import Backend, Model, OpenOptions
 from fuw.engine.networks import network
 from fuw.engine.ort import OrtCpu
 from fuw.engine.ov import OpenVino
+from fuw.export.alias_case import alias_inputs, person_map
 from fuw.export.alias_flops import Flops, executed_flops
 from fuw.export.nets import build
 from fuw.export.nets.alias_sparse import sparse_module
@@ -72,36 +72,13 @@ class Options:
     folder: Path | None = None
 
 
-def person_map(height: int, width: int, shift: int = 0) -> npt.NDArray[np.int64]:
-    """A made-up parse of a person: (height, width) ids 0..6, moved right by `shift` / 1024."""
-    y, x = np.mgrid[:height, :width] / (height / 1024)
-    x = x - width / height * 512 - shift
-    ids = np.zeros((height, width), np.int64)
-    for label, cx, cy, rx, ry, tilt in (
-        (3, 0, 170, 105, 150, 0.0), (1, 0, 190, 70, 95, 0.0), (1, 0, 850, 170, 260, 0.0),
-        (2, 0, 520, 190, 250, 0.0), (4, -210, 560, 45, 220, 0.25), (5, 210, 560, 45, 220, -0.25),
-    ):  # hair, face, legs, garment, arms
-        u = (x - cx) * np.cos(tilt) + (y - cy) * np.sin(tilt)
-        v = (y - cy) * np.cos(tilt) - (x - cx) * np.sin(tilt)
-        ids[(u / rx) ** 2 + (v / ry) ** 2 < 1] = label
-    return ids
-
-
-def case(options: Options) -> tuple[F32, F32, F32, F32]:
+def case(options: Options) -> list[F32]:
     """x, seg, seg_div, misalign for the map: the garment's lower edge misaligned, softly."""
-    height, width = options.height, options.width
+    size = options.height, options.width
     if options.parse:
-        picture = Image.open(options.parse).resize((width, height), Image.Resampling.NEAREST)
-        ids = np.asarray(picture).astype(np.int64)
-    else:
-        ids = person_map(height, width)
-    seg = (ids[None, None] == np.arange(7)[None, :, None, None]).astype(np.float32)
-    rows = np.linspace(0, 1, height, dtype=np.float32)[None, None, :, None]
-    misalign = (np.clip((rows - 0.6) * 20, 0, 1) * seg[:, 2:3]).astype(np.float32)
-    split = np.concatenate((seg, misalign), 1)
-    split[:, 2:3] -= misalign
-    x = np.random.default_rng(0).uniform(-1, 1, (1, 9, height, width)).astype(np.float32)
-    return x, seg, split, misalign
+        picture = Image.open(options.parse).resize(size[::-1], Image.Resampling.NEAREST)
+        return alias_inputs(np.asarray(picture).astype(np.int64))
+    return alias_inputs(person_map(*size))
 
 
 def _module(options: Options) -> torch.nn.Module:

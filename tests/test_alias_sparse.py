@@ -10,8 +10,8 @@ import torch
 from golden_files import compare, fill, golden, inputs
 from PIL import Image
 
-from fuw.bench.alias import person_map
 from fuw.engine.networks import network
+from fuw.export.alias_case import person_map
 from fuw.export.alias_flops import executed_flops
 from fuw.export.nets.alias import ALIASGenerator, ALIASResBlock
 from fuw.export.nets.alias_sparse import SparseALIAS, SparseResBlock, sparse_module

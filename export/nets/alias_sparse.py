@@ -86,6 +86,30 @@ def _plain(conv: nn.Module, bias: bool = True) -> nn.Conv2d:
     return bare
 
 
+class FourPixels(nn.Module):
+    """A 3x3 convolution that makes 2x2 pixels at a time: the same function.
+
+    A vector unit holds 16 channels; of the last convolution's it would use 3. Here four
+    neighbours' 12 channels come from one 4x4 kernel with stride 2: 2.25 times less to multiply.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        outputs, inputs = conv.weight.shape[:2]
+        self.conv = nn.Conv2d(inputs, 4 * outputs, 4, stride=2, padding=1)
+        assert conv.bias is not None and self.conv.bias is not None
+        with torch.no_grad():
+            self.conv.weight.zero_()
+            for i in range(2):
+                for j in range(2):
+                    self.conv.weight[2 * i + j :: 4, :, i : i + 3, j : j + 3] = conv.weight
+            self.conv.bias.copy_(conv.bias.repeat_interleave(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(b, inputs, h, w), h and w even -> (b, outputs, h, w)."""
+        return F.pixel_shuffle(self.conv(x), 2)
+
+
 class SparseResBlock(nn.Module):
     """An `ALIASResBlock` with a learned shortcut whose norms read tables."""
 
@@ -151,12 +175,17 @@ class SparseALIAS(nn.Module):
         convs = [alias.get_submodule(f"conv_{i}") for i in range(alias.levels)]
         # The first level's shortcut passes its features on as they are; all others are normalised.
         self.features = nn.ModuleList(_plain(conv, bias=i == 0) for i, conv in enumerate(convs))
-        self.conv_img, self.carry = alias.conv_img, alias.carry
+        self.shrink, self.carry = alias.shrink, alias.carry
+        if self.shrink > 1:
+            self.head = alias.head
+        else:
+            self.conv_img = FourPixels(alias.conv_img)
 
     def forward(self, x: torch.Tensor, seg: torch.Tensor, seg_div: torch.Tensor,
                 misalign: torch.Tensor) -> torch.Tensor:
         """The inputs and the picture of `ALIASGenerator.forward`."""
-        sizes = [level_size(self.levels, x.shape[2], x.shape[3], i) for i in range(self.levels)]
+        height, width = x.shape[2] // self.shrink, x.shape[3] // self.shrink
+        sizes = [level_size(self.levels, height, width, i) for i in range(self.levels)]
         features = [conv(F.interpolate(x, size=size, mode="nearest"))
                     for conv, size in zip(self.features, sizes, strict=True)]
         y = features[0]
@@ -172,6 +201,9 @@ class SparseALIAS(nn.Module):
             mask = F.interpolate(misalign, size=size, mode="nearest") if masked else None
             patterns = find_patterns(labels, label_codes(labels))
             y = sparse(y, features[level], patterns, mask)
+        if self.shrink > 1:
+            composed: torch.Tensor = self.head(y, x, seg_div)
+            return composed
         return picture(self.conv_img, y, x if self.carry else None)
 
 
