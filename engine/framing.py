@@ -6,8 +6,9 @@ official masks, 768x1024), since the try-on networks know nothing else.
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from fuw.engine.arrays import F32, U8
+from fuw.engine.arrays import F32, I64, U8
 from fuw.engine.decode import GROUND
 from fuw.engine.frame import Frame
 from fuw.engine.upright import upright_angle
@@ -104,15 +105,32 @@ def on_ground(image: U8, mask: U8) -> U8:
     image: u8 (H, W, 3), mask: u8 (H, W), soft values blend. A picture whose ground is that grey
     already is returned as it is, with its soft shadows.
     """
-    outside = image[mask < 8]
-    if len(outside) == 0 or (np.abs(np.median(outside, axis=0) - GROUND).max() <= 3
-                             and float(outside.std()) < 12):
+    outside = (mask < 8).view(np.uint8)
+    counts = np.stack([cv2.calcHist([image], [c], outside, [256], [0, 256])[:, 0]
+                       for c in range(3)]).astype(np.int64)
+    if not counts.any() or (np.abs(_medians(counts) - GROUND).max() <= 3
+                            and _deviation(counts.sum(0)) < 12):
         return image
     # One pixel in, so that the old background does not shine through the edge.
     soft = cv2.blur(cv2.erode(mask, np.ones((3, 3), np.uint8)), (3, 3))
     alpha = soft.astype(np.float32)[..., None] / 255
     ground = np.array(GROUND, np.float32)
     return np.rint(ground + (image - ground) * alpha).astype(np.uint8)
+
+
+def _medians(counts: I64) -> npt.NDArray[np.float64]:
+    """Median of each row's histogram (n, 256), none of them empty."""
+    below, total = counts.cumsum(1), counts.sum(1)
+    low = (below > ((total - 1) // 2)[:, None]).argmax(1)
+    high = (below > (total // 2)[:, None]).argmax(1)
+    return np.asarray((low + high) / 2)
+
+
+def _deviation(counts: I64) -> float:
+    """Standard deviation of the values of one histogram (256,)."""
+    values = np.arange(256)
+    mean = float(counts @ values) / counts.sum()
+    return float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum()))
 
 
 def largest_parts(mask: U8, least: float = 0.1) -> U8:
@@ -200,8 +218,10 @@ def _nudged(start: float, length: float, limit: int) -> float:
 
 def _turned_box(mask: U8, angle: float) -> tuple[float, float, float, float]:
     """Centre x, y in the photo (edges), width and height of the turned mask's bounding box."""
-    y, x = np.nonzero(mask)
-    points = np.stack([x, y], 1) + 0.5
+    inside = mask > 0  # the ends of every row reach as far in any direction as all of it does
+    rows = np.flatnonzero(inside.any(1))
+    first, last = inside[rows].argmax(1), inside.shape[1] - 1 - inside[rows, ::-1].argmax(1)
+    points = np.stack([np.concatenate([first, last]), np.concatenate([rows, rows])], 1) + 0.5
     a = np.deg2rad(angle)
     turn = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
     turned = points @ turn.T

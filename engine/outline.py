@@ -25,9 +25,11 @@ class Outline:
 def measure_outline(mask: U8) -> Outline:
     """Measure a mask u8 (H, W) with something inside (128 and more)."""
     inside = mask >= 128
-    y, x = np.nonzero(inside)
-    shape = inside[y.min():y.max() + 1, x.min():x.max() + 1]
-    hull = cv2.convexHull(np.argwhere(shape)[:, ::-1].astype(np.int32))
+    y, x = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    shape = inside[y[0]:y[-1] + 1, x[0]:x[-1] + 1]
+    rows = y - y[0]  # the hull of the ends of every row is that of all
+    ends = shape[rows].argmax(1), shape.shape[1] - 1 - shape[rows, ::-1].argmax(1)
+    hull = cv2.convexHull(np.stack([np.concatenate(ends), np.tile(rows, 2)], 1).astype(np.int32))
     # The hull runs through pixel centres, which for a line has no area.
     solid = float(shape.sum() / max(1.0, cv2.contourArea(hull)))
     return Outline(shape.shape[0] / shape.shape[1], solid, _legs(shape))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fuw.engine import dataset, keypoints, parts
+from fuw.engine.ahead import opened_ahead
+from fuw.engine.clock import Clock
 from fuw.engine.errors import InputError
 from fuw.engine.files import sweep, write_whole
 from fuw.engine.fitter import Fitter
-from fuw.engine.images import check_output, load_image, load_mask, load_parse, save_image
+from fuw.engine.images import Photo, check_output, load_image, load_mask, load_parse, save_image
 from fuw.engine.records import Fit, Garment, Given, Person
 
 logger = logging.getLogger(__name__)
@@ -68,15 +70,18 @@ def run_one(job: Job, options: dict[str, Any], on_stage: Callable[[str, float], 
     out = check_output(job.out or Path(f"{job.person.stem}_{job.cloth.stem}.jpg"))
     for path in filter(None, (job.sheet,)):
         check_output(path)
-    with Fitter.open(on_stage=on_stage, **options) as fitter:
+    with (Fitter.open(on_stage=on_stage, **options) as fitter,
+          opened_ahead(fitter.nets, _needed(fitter, job))):
         log(fitter.summary)
         if options["weights"] == "starter":
             log(STARTER_NOTE)
-        photo = load_image(job.person)
+        photo, reading_person = _read(job.person, "person photo", on_stage)
         person = fitter.person(photo, _given(job, photo.pixels.shape[:2]))
-        cloth = load_image(job.cloth)
+        cloth, reading_cloth = _read(job.cloth, "garment photo", on_stage)
         mask = load_mask(job.mask, cloth.pixels.shape[:2]) if job.mask else None
-        fit = fitter.fit(person, fitter.garment(cloth, mask), job.seed)
+        garment = fitter.garment(cloth, mask)
+        fit = fitter.fit(replace(person, timings={**person.timings, **reading_person}),
+                         replace(garment, timings={**garment.timings, **reading_cloth}), job.seed)
     for warning in fit.warnings:
         logger.warning("%s", warning.sentence)
     if job.parts:
@@ -88,6 +93,25 @@ def run_one(job: Job, options: dict[str, Any], on_stage: Callable[[str, float], 
         text = json.dumps(report(fit, fitter.summary, job), indent=1) + "\n"
         write_whole(job.report, lambda handle: handle.write(text.encode()))
     return out
+
+
+def _needed(fitter: Fitter, job: Job) -> list[str]:
+    """Networks that this job will use, in the order of use; none on a GPU, whose networks are
+    opened by the thread that runs them."""
+    if any(net.options.device != "cpu" for net in fitter.nets.values()):
+        return []
+    person = {"openpose_body": not job.pose, "openpose_hand": True, "densepose": True,
+              "schp": not job.parse, fitter.nets.mask_net: not job.mask}
+    return [*(name for name, used in person.items() if used), "seg", "gmm", "alias"]
+
+
+def _read(path: Path, what: str, on_stage: Callable[[str, float], None] | None,
+          ) -> tuple[Photo, dict[str, float]]:
+    """A photo, and the milliseconds of its stage "read"."""
+    clock = Clock(on_stage)
+    with clock("read"):
+        photo = load_image(path, what)
+    return photo, clock.ms
 
 
 def _given(job: Job, size: tuple[int, ...]) -> Given:
