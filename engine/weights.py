@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -93,9 +93,20 @@ def _entry(row: Mapping[str, Any]) -> Entry:
         raise ValueError(f"{entry.file} is in {str(entry.precision)[:20]!r}")
     if not isinstance(entry.sha256, str) or not _SHA256.fullmatch(entry.sha256):
         raise ValueError(f"{entry.file} has something else than a SHA-256")
-    if not _counts(entry.batch, *dict(entry.sizes).values()) or not isinstance(entry.extra, dict):
+    kinds = isinstance(entry.sizes, dict) and isinstance(entry.extra, dict)
+    if not kinds or not _counts(entry.batch, *entry.sizes.values()):
         raise TypeError(f"{entry.file} has sizes or extras of a wrong kind")
     return entry
+
+
+def _formed(model: Model, entry: Entry) -> Model:
+    """`model` with the form that its export chose, and its dense twin where one lies beside it."""
+    form, file = entry.extra.get("form", ""), entry.extra.get("dense")
+    twin = None
+    if isinstance(file, str) and _FILE.fullmatch(file):
+        twin = replace(model, path=model.path.with_name(file),
+                       sha256=str(entry.extra.get("dense_sha256", "")))
+    return replace(model, form=str(form), dense=twin)
 
 
 def _counts(*values: object) -> bool:
@@ -175,8 +186,9 @@ def find_models(weights: str | Path, precision: str, size: tuple[int, int],
                 f"{folder / entry.file}: the description of {spec.name} has changed since it was "
                 "exported; run fuw-export --force"
             )
-        found[spec.name] = Model(spec, entry.variant, folder / entry.file, precision, sizes,
-                                 batch, entry.origin, entry.sha256)
+        model = Model(spec, entry.variant, folder / entry.file, precision, sizes, batch,
+                      entry.origin, entry.sha256)
+        found[spec.name] = _formed(model, entry)
     for name in others.keys() - found.keys():
         raise CheckpointError(
             f"{name}: weights {weights} have it for pictures of {', '.join(others[name])} (height "

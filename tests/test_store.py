@@ -75,6 +75,12 @@ TAMPERED = {
     "same length, other bytes": lambda e, r: e.write_bytes(b"ENGINE"),
     "another key in the record": lambda e, r: r.write_text(
         r.read_text().replace("fp16", "fp32")),
+    "a key of other kinds": lambda e, r: r.write_text(
+        r.read_text().replace('"network": "alias"', '"network": ["alias"]')),
+    "nested beyond end": lambda e, r: r.write_text("[" * 100_000),
+    "built at no time": lambda e, r: r.write_text(
+        r.read_text().replace('"bytes": 6', '"bytes": 7').replace(
+            '"built": ', f'"built": {10**400}, "at": ')),
     "record of another version": lambda e, r: r.write_text(
         r.read_text().replace('"batch"', '"batches"')),
     "others may write the engine": lambda e, r: e.chmod(0o602),
@@ -90,6 +96,7 @@ def test_what_was_changed_is_not_trusted(store: Store, what: str) -> None:
     TAMPERED[what](path, path.with_suffix(".json"))
     assert store.get(KEY) is None
     assert store.explain(KEY)
+    assert all(entry.problem for entry in store.entries())
     again = store.put(KEY, writes(b"engine"))
     assert again.read_bytes() == b"engine" and store.get(KEY) == again
 
@@ -227,7 +234,8 @@ def test_another_machines_lock_lasts_an_hour(store: Store) -> None:
     assert lock.holder() is None
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 3}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 3}', "[" * 100_000, *(
+    json.dumps({**vars(Owner.me()), "pid": pid}) for pid in ("1", None, 10**30, -1, 2.0))])
 def test_a_torn_lock_is_nobodys(store: Store, content: str) -> None:
     lock = lock_of(store)
     lock.path.write_text(content)
