@@ -15,6 +15,7 @@ import numpy as np
 
 from fuw.engine.arrays import F32
 from fuw.engine.errors import BackendError
+from fuw.engine.overflow import open_guarded
 from fuw.engine.spec import NetSpec
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ class Model:
         batch: samples per run.
         origin: where the weights come from, in words, for example "starter".
         sha256: of the file, as its manifest tells; "" where there is none.
+        form: "sparse" for the label-sparse graph of ALIAS, else "".
+        dense: what stands in where a label map overflows the sparse graph, or None.
     """
 
     spec: NetSpec
@@ -43,6 +46,8 @@ class Model:
     batch: int = 1
     origin: str = ""
     sha256: str = ""
+    form: str = ""
+    dense: Model | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ class Network:
         with self._lock:
             if self._session is None:
                 model, start = self.model, time.perf_counter()
-                self._session = self.backend.open(model, self.options)
+                self._session = open_guarded(self.backend, model, self.options)
                 log.info("%s opened in %.0f ms: %s, %s in %s", model.spec.name,
                          (time.perf_counter() - start) * 1000, model.path, model.precision,
                          self.backend.name)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -86,7 +85,7 @@ class Guarded:
         with self._lock:
             if not self._told:
                 self._told = True
-                form = f"the dense form, {model.dense}" if model.dense else (
+                form = f"the dense form, {model.dense.path}" if model.dense else (
                     "the sparse form all the same, for want of a dense file, in more time and "
                     "memory")
                 log.warning("%s: %.0f %% of the parse map's 5x5 windows hold more than one label; "
@@ -96,6 +95,5 @@ class Guarded:
             if model.dense is None:
                 return self._sparse
             if self._dense is None:
-                plain = replace(model, path=model.dense, form="", dense=None, sha256="")
-                self._dense = self._backend.open(plain, self._options)
+                self._dense = self._backend.open(model.dense, self._options)
             return self._dense

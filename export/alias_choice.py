@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fuw.engine.arrays import F32
 from fuw.engine.backend import Model, OpenOptions, Session
 from fuw.engine.choose import CPU_BACKENDS
 from fuw.engine.spec import NetSpec
@@ -40,24 +38,22 @@ class Timed:
         return "sparse" if self.sparse_ms < self.dense_ms else "dense"
 
 
-def timed(spec: NetSpec, dense: Path, sparse: Path, entry: Entry, inputs: Sequence[F32],
-          runtime: str, precision: str, threads: int = 0) -> Timed:
+def timed(spec: NetSpec, dense: Path, sparse: Path, entry: Entry, runtime: str, precision: str,
+          threads: int = 0) -> Timed:
     """Run both files in turn, once to warm up and `ROUNDS` times more; the least time counts.
 
-    Timed on a made-up person's parse map of the entry's size and not on `inputs`: the sparse
-    form's time depends on the map, and proofs draw blobs with other outlines than a person's.
+    Timed on a made-up person's parse map of the entry's size and not on a proof's inputs: the
+    sparse form's time depends on the map, and proofs draw blobs with other outlines.
 
     Args:
         dense, sparse: fp32 ONNX files of the same network.
         entry: its variant, sizes and batch.
-        inputs: of the proof; not used.
         runtime: a CPU backend's name. precision: what it is to compute in.
         threads: 0 is all cores.
 
     Raises:
         BackendError: the runtime does not open one of the files.
     """
-    del inputs
     size = entry.sizes["height"], entry.sizes["width"]
     feeds = dict(zip((t.name for t in spec.inputs), alias_inputs(person_map(*size), entry.batch),
                      strict=True))
