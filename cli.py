@@ -223,6 +223,9 @@ def prepare(source: Path, out: Path, framed: bool, quiet: bool, **values: Any) -
 @click.option("--size", default=None, help="Picture, HxW: 1024x768, 512x384.")
 @click.option("--mask-size", type=click.Choice(["320", "640"]), default="320", show_default=True,
               help="Side of U2Net's picture; 640 sees finer edges at four times the cost.")
+@click.option("--alias", type=click.Choice(["auto", "dense", "sparse"]), default="auto",
+              show_default=True, help="Form of ALIAS in fp32, for CPUs; auto takes the faster one, "
+              "timed here.")
 @click.option("--backend", "backends", multiple=True,
               type=click.Choice(["ort-cpu", "openvino", "trt"]),
               help="Runtimes to prove in. Default: all that are installed. trt: build TensorRT "

@@ -44,6 +44,11 @@ class Measured:
         """Whether the gate holds."""
         return self.value >= self.gate if self.more else self.value <= self.gate
 
+    @property
+    def margin(self) -> float:
+        """How far inside its gate it lies, as a share of the gate; negative where it is missed."""
+        return (self.value - self.gate) / self.gate * (1 if self.more else -1)
+
 
 @dataclass(frozen=True)
 class Agreement:

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ import numpy as np
 from onnx import TensorProto
 
 from fuw.engine.arrays import F32
+from fuw.engine.choose import choose
 from fuw.engine.errors import CheckpointError, ExportError, FuwError
 from fuw.engine.ov import has_bf16
 from fuw.engine.spec import NetSpec, Precision
 from fuw.engine.weights import Entry, file_name
-from fuw.export import graph, islands, precision, publish, verify
+from fuw.export import alias_choice, graph, islands, precision, publish, verify
 from fuw.export.options import ExportOptions, Progress
 from fuw.export.report import Row, row_of
 from fuw.export.samples import sample_inputs
@@ -54,7 +55,9 @@ class Job:
         try:
             sizes = checked_sizes(spec, source.variant, self.options.size)
             wanted = {p: self._entry(source, sizes, p) for p in self.options.precisions}
-            stale = {p: publish.stale(self.out, entry) for p, entry in wanted.items()}
+            form = self.options.alias if source.forms else ""
+            stale = {p: publish.stale(self.out, entry, form if p == "fp32" else "")
+                     for p, entry in wanted.items()}
             todo = [p for p in wanted if self.options.force or stale[p]]
             rows = [self._up_to_date(wanted[p]) for p in wanted if p not in todo]
             if todo:
@@ -102,11 +105,7 @@ class Job:
             patterns: list[str] = list(spec.fp32_islands)
             extra: dict[str, Any] = {}
             if kind == "fp32":
-                form = source.write_form(made, self.options.batch, self.options.size)
-                if not form:
-                    shutil.copyfile(plain, made)
-                verdicts = self._prove(made, entry, inputs, want)
-                extra = self._lowered(made, entry, inputs, want) | ({"form": form} if form else {})
+                verdicts, extra = self._fp32(source, plain, made, entry, inputs, want)
             else:
                 verdicts, patterns = self._reduced(plain, made, entry, inputs, want, patterns)
             self._step(f"{kind} proof")
@@ -117,9 +116,11 @@ class Job:
                               reason="; ".join(failed) + "; nothing was written")
             size = made.stat().st_size
             extra["rel_l2"] = max(v.worst.rel_l2 for v in verdicts)
+            extra["standing"] = source.standing
             if share is not None:
                 extra["fp32_nodes"] = share
-            publish.publish(self.out, entry, made, extra)
+            beside = plain if extra.get("form") == "sparse" else None
+            publish.publish(self.out, entry, made, extra, beside)
         return row_of(verdicts, precision=kind, status="proved", file=entry.file, bytes=size,
                       islands=share, reason=self._remark(patterns, why))
 
@@ -127,6 +128,26 @@ class Job:
         more = len(patterns) - len(self.spec.fp32_islands)
         widened = f"{more} nodes more than the spec's stay fp32, for the gate to hold"
         return "; ".join([why] * (why != publish.NEW) + [widened] * (more > 0))
+
+    def _fp32(self, source: Source, plain: Path, made: Path, entry: Entry, inputs: Sequence[F32],
+              want: Sequence[F32]) -> tuple[list[Verdict], dict[str, Any]]:
+        """Fill `made` with the form of the fp32 file that this machine runs faster."""
+        spec, options, extra = self.spec, self.options, dict[str, Any]()
+        form = "" if options.alias == "dense" else (
+            source.write_form(made, options.batch, options.size))
+        verdicts = self._prove(made, entry, inputs, want) if form else []
+        if form and options.alias == "auto" and all(v.ok for v in verdicts):
+            self._step("timing")
+            choice = choose("cpu")
+            timed = alias_choice.timed(spec, plain, made, entry, choice.name, choice.precision,
+                                       options.threads)
+            form, extra["timed"] = timed.form, asdict(timed)
+        if form != "sparse":
+            shutil.copyfile(plain, made)
+            verdicts = self._prove(made, entry, inputs, want)
+        if source.forms:
+            extra["form"] = form or "dense"
+        return verdicts, extra | self._lowered(made, entry, inputs, want)
 
     def _reduced(self, plain: Path, made: Path, entry: Entry, inputs: Sequence[F32],
                  want: Sequence[F32], patterns: list[str]) -> tuple[list[Verdict], list[str]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from fuw.engine.spec import Precision
 
@@ -26,6 +27,7 @@ class ExportOptions:
         batch: samples per run.
         size: (height, width) of the picture, for the networks that follow it.
         mask_size: side of U2Net's square picture, 320 or 640.
+        alias: form of ALIAS in fp32: the plain graph, the label-sparse one, or the faster here.
         force: export again what is up to date.
         backends: runtimes to prove in; empty means every one that is installed. "trt" builds
             TensorRT engines of what was proved.
@@ -43,6 +45,7 @@ class ExportOptions:
     batch: int = 1
     size: tuple[int, int] | None = None
     mask_size: int = 320
+    alias: Literal["auto", "dense", "sparse"] = "auto"
     force: bool = False
     backends: tuple[str, ...] = ()
     photos: tuple[Path, Path] | None = None

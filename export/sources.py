@@ -39,12 +39,16 @@ class Source(Protocol):
     def standing(self) -> str:
         """Whether that is the official file, in words."""
 
+    @property
+    def forms(self) -> bool:
+        """Whether `write_form` has a form to write."""
+
     def write_onnx(self, path: Path, inputs: Sequence[F32], batch: int,
                    size: tuple[int, int] | None) -> list[F32]:
         """Write the fp32 ONNX file and return the reference outputs for `inputs`."""
 
     def write_form(self, path: Path, batch: int, size: tuple[int, int] | None) -> str:
-        """Write the form that CPUs run better and return its name; "" where there is none."""
+        """Write the form that CPUs may run better and return its name; "" where there is none."""
 
 
 # The same function in a graph whose shapes follow the data: a CPU's gain, and no use to engines
@@ -85,6 +89,11 @@ class CheckpointSource:
         """The checkpoint's file name."""
         return self.path.name
 
+    @property
+    def forms(self) -> bool:
+        """Only ALIAS has another form."""
+        return self.spec.name in FORMS
+
     def write_onnx(self, path: Path, inputs: Sequence[F32], batch: int,
                    size: tuple[int, int] | None) -> list[F32]:
         """Load, run in Torch, export."""
@@ -95,7 +104,7 @@ class CheckpointSource:
 
     def write_form(self, path: Path, batch: int, size: tuple[int, int] | None) -> str:
         """Load again, rearrange, export."""
-        if self.spec.name not in FORMS:
+        if not self.forms:
             return ""
         name, arrange = FORMS[self.spec.name]
         self._export(arrange(self._module()), path, batch, size)
@@ -141,6 +150,11 @@ class StarterSource:
     def standing(self) -> str:
         """The shipped file is its own origin."""
         return "shipped with this package"
+
+    @property
+    def forms(self) -> bool:
+        """The shipped file stays as it is."""
+        return False
 
     def write_onnx(self, path: Path, inputs: Sequence[F32], batch: int,
                    size: tuple[int, int] | None) -> list[F32]:

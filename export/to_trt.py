@@ -165,6 +165,10 @@ def _builder(package: ModuleType, lines: Any) -> Any:
 def _config(package: ModuleType, builder: Any, options: BuildOptions, timing: Path | None) -> Any:
     config = builder.create_builder_config()
     config.builder_optimization_level = options.level
+    # on by default: an fp32 engine would multiply with 10 bits of mantissa
+    config.clear_flag(package.BuilderFlag.TF32)
+    if hasattr(package.BuilderFlag, "REQUIRE_USER_ALLOCATION"):  # else no CUDA graph captures it
+        config.set_flag(package.BuilderFlag.REQUIRE_USER_ALLOCATION)
     if options.workspace:
         config.set_memory_pool_limit(package.MemoryPoolType.WORKSPACE,
                                      int(options.workspace * GIB))

@@ -1,5 +1,6 @@
 """Reduced networks judged by labels, masks, key points and the picture."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fuw.engine.weights import MANIFEST, Entry, folder_of, read_manifest, write_
 from fuw.export import agreement, build, publish, verify
 from fuw.export.agreement import JUDGES, Agreement, Measured, psnr
 from fuw.export.precision import convert
+from fuw.export.report import Row
 from fuw.export.samples import sample_inputs
 from fuw.export.to_onnx import export_onnx
 
@@ -88,7 +90,7 @@ def test_a_network_that_disagrees_is_kept_in_fp32(tmp_path: Path,
     export_onnx(spec, tiny_network("seg"), tmp_path / "seg.fp32.onnx")
     convert(tmp_path / "seg.fp32.onnx", tmp_path / "seg.fp16.onnx", "fp16")
     sizes = spec.sizes("official")
-    entry = Entry("seg.fp32.onnx", "seg", "official", "fp32", sizes, spec.hash(), "o", "h")
+    entry = Entry("seg.fp32.onnx", "seg", "official", "fp32", sizes, spec.hash(), "o", "ab" * 32)
     write_manifest(tmp_path, [entry, replace(entry, file="seg.fp16.onnx", precision="fp16")])
     miss, hold = Measured("equal labels", 0.9, 0.995), Measured("equal labels", 1.0, 0.995)
     answers = iter(([Agreement("seg", "fp16", miss)], [Agreement("seg", "fp16", hold)]))
@@ -102,7 +104,40 @@ def test_a_network_that_disagrees_is_kept_in_fp32(tmp_path: Path,
     np.testing.assert_array_equal(runs[0], runs[1])
     kept = next(e for e in read_manifest(tmp_path) if e.precision == "fp16")
     assert kept.extra["fp32_nodes"] == 1.0
-    assert kept.sha256 == publish.digest(tmp_path / kept.file, ("sha256",))["sha256"]
+    assert kept.sha256 == publish.sha256(tmp_path / kept.file)
+
+
+def _two_networks(folder: Path, monkeypatch: pytest.MonkeyPatch,
+                  judge: Callable[[set[str]], list[Agreement]]) -> tuple[list[Row], list[str]]:
+    """Rows of a judgement of seg and gmm by `judge`, called with what stays fp32, and the order in
+    which that grew."""
+    kept: list[str] = []
+    monkeypatch.setattr(publish, "keep_fp32", lambda *asked: kept.append(asked[2]))
+    monkeypatch.setattr(build, "judge_chain", lambda *_, **__: judge(set(kept)))
+    options = build.ExportOptions(str(folder), folder, precisions=("fp16",))
+    return build._agreements(options, (Path("p"), Path("c")), None), kept
+
+
+def _said(network: str, value: float, gate: float, more: bool = True) -> Agreement:
+    return Agreement(network, "fp16", Measured("said", value, gate, more))
+
+
+def test_where_only_the_picture_misses_the_nearest_network_goes_to_fp32_first(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def judge(kept: set[str]) -> list[Agreement]:
+        return [_said("seg", 0.999, 0.995), _said("gmm", 0.249, 0.25, False),
+                _said("", 60 if kept else 30, 40)]
+
+    rows, kept = _two_networks(tmp_path, monkeypatch, judge)
+    assert kept == ["gmm"] and all(row.status == "agrees" for row in rows)
+    assert "but the chain misses its gate, so all of it stays fp32" in rows[1].reason
+
+
+def test_a_chain_that_never_agrees_ends_in_a_failure(tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, kept = _two_networks(tmp_path, monkeypatch, lambda kept: [
+        _said("seg", 0.9, 0.995), _said("gmm", 0.1, 0.25, False), _said("", 30, 40)])
+    assert kept == ["seg", "gmm"] and [row.status for row in rows] == ["failed", "agrees", "failed"]
 
 
 def test_the_rounded_chain_is_what_the_reduced_files_say(tmp_path: Path) -> None:
@@ -113,7 +148,7 @@ def test_the_rounded_chain_is_what_the_reduced_files_say(tmp_path: Path) -> None
         folder.mkdir()
     export_onnx(spec, tiny_network("seg"), plain / "seg.onnx")
     convert(plain / "seg.onnx", low / "seg.onnx", "bf16")
-    entry = Entry("seg.onnx", "seg", "official", "fp32", sizes, spec.hash(), "o", "h")
+    entry = Entry("seg.onnx", "seg", "official", "fp32", sizes, spec.hash(), "o", "ab" * 32)
     write_manifest(plain, [entry, replace(entry, file="gmm.onnx", network="gmm")])
     (plain / "gmm.onnx").write_bytes(b"stays as it is")
     write_manifest(low, [replace(entry, precision="bf16")])

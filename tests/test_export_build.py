@@ -14,8 +14,9 @@ from tiny_networks import TINY, tiny_network, tiny_spec
 from fuw.engine.errors import CheckpointError
 from fuw.engine.networks import NETWORKS
 from fuw.engine.spec import Gate, NetSpec
-from fuw.engine.weights import MANIFEST, read_manifest
-from fuw.export import match, publish, to_onnx
+from fuw.engine.weights import MANIFEST, Entry, read_manifest
+from fuw.export import alias_choice, match, publish, to_onnx
+from fuw.export.alias_choice import Timed
 from fuw.export.build import ExportOptions, main_export
 from fuw.export.report import Report
 from fuw.export.sources import find_source
@@ -43,7 +44,7 @@ def _traced_once(spec: NetSpec, module: torch.nn.Module,
                  inputs: tuple[torch.Tensor, ...]) -> onnx.ModelProto:
     """The same weights traced once in all tests: Torch's exporter is what takes the seconds."""
     weights = sum(float(v.double().abs().sum()) for v in module.state_dict().values())
-    key = (spec.name, weights, tuple(x.shape for x in inputs))
+    key = (spec.name, type(module), weights, tuple(x.shape for x in inputs))
     if key not in _traces:
         _traces[key] = _trace(spec, module, inputs)
     model = onnx.ModelProto()
@@ -238,7 +239,7 @@ def test_an_interrupted_publication_is_not_trusted(tmp_path: Path, moment: int,
             _export(tmp_path)
     out = tmp_path / "onnx"
     for entry in read_manifest(out):
-        assert publish.digest(out / entry.file, ("sha256",))["sha256"] == entry.sha256
+        assert publish.sha256(out / entry.file) == entry.sha256
     assert not list(out.glob(".*.part"))
     assert _states(_export(tmp_path)) == [("seg", "fp32", "proved")]
 
@@ -267,22 +268,60 @@ def test_starter_weights_start_from_their_own_onnx(tmp_path: Path,
     assert not refused.ok and "cannot be stretched to batch 2" in refused.rows[0].reason
 
 
-@pytest.mark.slow
-def test_alias_for_cpus_is_the_sparse_graph(tmp_path: Path,
-                                            monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def alias_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportOptions:
+    """A folder with a tiny ALIAS checkpoint; the dense form is timed at 2 ms, the sparse at 1."""
     official = replace(NETWORKS["alias"], variants={"official": TINY["alias"]})
     monkeypatch.setitem(NETWORKS, "alias", official)
+    monkeypatch.setattr(alias_choice, "timed", lambda *_: Timed("made up", 2.0, 1.0))
     _checkpoint(tmp_path, "alias")
-    options = ExportOptions(str(tmp_path), networks=("alias",), threads=1,
-                            precisions=("fp32", "fp16"))
+    return ExportOptions(str(tmp_path), networks=("alias",), threads=1, backends=("ort-cpu",))
+
+
+def _alias(options: ExportOptions) -> tuple[str, Entry, bool]:
+    """Export; the row's status and reason, the fp32 entry, and whether its graph is sparse."""
     report = main_export(options)
     assert report.ok, report.table()
-    plain, low = (e for p in ("fp32", "fp16") for e in read_manifest(tmp_path / "onnx")
-                  if e.precision == p)
-    assert plain.extra["form"] == "sparse" and "form" not in low.extra
-    kinds = {name: {n.op_type for n in onnx.load(tmp_path / "onnx" / name).graph.node}
-             for name in (plain.file, low.file)}
-    assert "NonZero" in kinds[plain.file] and "NonZero" not in kinds[low.file]
+    row = next(r for r in report.rows if r.precision == "fp32")
+    entry = next(e for e in read_manifest(options.folder) if e.precision == "fp32")
+    kinds = {n.op_type for n in onnx.load(options.folder / entry.file).graph.node}
+    return f"{row.status} {row.reason}".strip(), entry, "NonZero" in kinds
+
+
+@pytest.mark.slow
+def test_alias_for_cpus_is_the_faster_form(alias_alone: ExportOptions,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    _, entry, sparse = _alias(alias_alone)
+    assert sparse and entry.extra["form"] == "sparse"
+    assert entry.extra["timed"] == {"runtime": "made up", "dense_ms": 2.0, "sparse_ms": 1.0}
+    dense = alias_alone.folder / entry.extra["dense"]
+    assert publish.sha256(dense) == entry.extra["dense_sha256"]
+    assert "NonZero" not in {n.op_type for n in onnx.load(dense).graph.node}
+    assert _alias(alias_alone)[0] == "up to date"
+    dense.write_bytes(b"other")
+    told, entry, _ = _alias(alias_alone)
+    assert told == f"proved {dense.name} is not the one that was proved (its hash differs)"
+
+    monkeypatch.setattr(alias_choice, "timed", lambda *_: Timed("made up", 1.0, 2.0))
+    _, entry, sparse = _alias(replace(alias_alone, force=True))
+    assert not sparse and entry.extra["form"] == "dense" and "timed" in entry.extra
+    assert "dense" not in entry.extra and not dense.exists()
+
+
+@pytest.mark.slow
+def test_the_form_that_was_asked_for(alias_alone: ExportOptions,
+                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alias_choice, "timed", lambda *_: pytest.fail("timed"))
+    told, entry, sparse = _alias(replace(alias_alone, alias="dense", precisions=("fp32", "fp16")))
+    assert not sparse and entry.extra["form"] == "dense" and told == "proved"
+    told, entry, sparse = _alias(replace(alias_alone, alias="sparse"))
+    assert sparse and "timed" not in entry.extra
+    assert told == "proved form was dense, is sparse"
+    low = next(e for e in read_manifest(alias_alone.folder) if e.precision == "fp16")
+    assert "form" not in low.extra  # reduced files are for GPUs: always the plain graph
+    assert _alias(replace(alias_alone, alias="sparse"))[0] == "up to date"
+    monkeypatch.setattr(alias_choice, "timed", lambda *_: Timed("made up", 2.0, 1.0))
+    assert _alias(alias_alone)[0] == "proved form was asked to be sparse, is to be timed"
 
 
 @pytest.mark.parametrize(("network", "mask_size", "variant"), [
