@@ -170,6 +170,16 @@ def test_paths_and_options_named_in_the_text_exist(document: Path) -> None:
             assert asked <= mine, f"{document.name}: {span}"
 
 
+def test_every_name_is_where_the_guide_says() -> None:
+    rows = re.findall(r"^\| [^|]+ \| `([^`]+)` \| (.+) \|$",
+                      (ROOT / "docs" / "where.md").read_text(), re.MULTILINE)
+    assert len(rows) > 30
+    for file, names in rows:
+        text = (ROOT / file).read_text()
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"\b{name}\b *[:=(]", text), f"where.md looks for {name} in {file}"
+
+
 def test_extras_named_anywhere_are_extras() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"]
