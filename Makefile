@@ -25,7 +25,7 @@ venv-demo: $(VENV)/.demo
 $(VENV)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --upgrade pip setuptools wheel
-	$(BIN)/pip install -q -e '.[cpu]'
+	PYTHONWARNINGS=ignore $(BIN)/pip install -q -e '.[cpu]'
 	@touch $@
 
 venv: $(VENV)/.dev
@@ -33,7 +33,7 @@ $(VENV)/.dev: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --upgrade pip setuptools wheel
 	$(BIN)/pip install -q '$(TORCH)'
-	$(BIN)/pip install -q -e '.[cpu,export,dev]'
+	PYTHONWARNINGS=ignore $(BIN)/pip install -q -e '.[cpu,export,dev]'
 	$(BIN)/pip install -q --no-deps carvekit
 	@touch $@
 

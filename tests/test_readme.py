@@ -49,6 +49,9 @@ LISTED = {
     "fuw-export --weights checkpoints --fp32": OFFICIAL,
     "fuw-export --weights checkpoints --fp32 --fp16": OFFICIAL,
     "fuw-export --weights checkpoints --networks alias --fp16 --size 512x384": OFFICIAL,
+    "pip install 'fuw[gpu]'": DOWNLOAD,
+    "fuw-run me.jpg shirt.jpg --device cuda:0": "needs a GPU",
+    "fuw-export --weights checkpoints --fp16 --backend trt": "needs a GPU",
     "fuw-export --fp16 --photos person.jpg cloth.jpg":
         "minutes of CPU: eight networks rounded node by node; tests/test_export_build.py and "
         "tests/test_agreement.py run the same on small ones",
