@@ -73,6 +73,9 @@ class Composition(nn.Module):
         hidden: channels behind the gates.
     """
 
+    spread: torch.Tensor
+    gather: torch.Tensor
+
     def __init__(self, features: int, inputs: int = 9, labels: int = 8, colours: int = 4,
                  hidden: int = 16) -> None:
         super().__init__()
@@ -85,6 +88,11 @@ class Composition(nn.Module):
         self.from_inputs = nn.Conv2d(inputs + labels, hidden, 1)
         self.gates = nn.Conv2d(hidden, 4 + colours, 1)
         self.paint = nn.Conv2d(hidden, 3, 1)
+        kinds = 4 + colours  # of choices, three colours each
+        self.register_buffer("spread", torch.eye(kinds).repeat_interleave(3, 0)[:, :, None, None],
+                             persistent=False)
+        self.register_buffer("gather", torch.eye(3).repeat(1, kinds)[:, :, None, None],
+                             persistent=False)
 
     def forward(self, y: torch.Tensor, x: torch.Tensor, seg: torch.Tensor) -> torch.Tensor:
         """Compose the picture.
@@ -97,8 +105,8 @@ class Composition(nn.Module):
         Returns:
             (b, 3, H, W) in -1..1.
         """
-        inputs = torch.cat((x, seg), 1)
-        small = F.avg_pool2d(inputs, shrinkage(x.shape[2]))
+        n = shrinkage(x.shape[2])
+        small = torch.cat((F.avg_pool2d(x, n), F.avg_pool2d(seg, n)), 1)
         regions = self.regions(small)
         # The known colours: small maps, enlarged once, together.
         maps = torch.cat((self.region_colours(regions, small),
@@ -109,12 +117,16 @@ class Composition(nn.Module):
                                         mode="bilinear", align_corners=False)
         if y.shape[2] != x.shape[2]:
             hidden = F.interpolate(hidden, size=x.shape[2:], mode="bilinear", align_corners=False)
-        hidden = F.leaky_relu(hidden + self.from_inputs(inputs), SLOPE)
+        # The convolution of both, joined: a copy less at full size.
+        weight, own = self.from_inputs.weight, x.shape[1]
+        hidden = hidden + F.conv2d(x, weight[:, :own], self.from_inputs.bias)
+        hidden = F.leaky_relu(hidden + F.conv2d(seg, weight[:, own:]), SLOPE)
         gates = torch.softmax(self.gates(hidden), 1)
         choices = torch.cat((x[:, 0:3], x[:, 6:9], torch.tanh(self.paint(hidden)), maps), 1)
-        parts = [gates[:, i : i + 1] * choices[:, 3 * i : 3 * i + 3]
-                 for i in range(4 + self.colours)]
-        return torch.stack(parts).sum(0)
+        # 1x1 convolutions that give each gate to three colours and add the choices up: runtimes
+        # copy for splits, stacks and sums of slices.
+        out: torch.Tensor = F.conv2d(F.conv2d(gates, self.spread) * choices, self.gather)
+        return out
 
     def region_colours(self, regions: torch.Tensor, small: torch.Tensor) -> torch.Tensor:
         """Means of the agnostic person's and the warped garment's pixels under learned weights.

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from fuw.export.nets.seg_hint import GarmentHint
 from fuw.export.nets.width import scaled
 
 
@@ -26,10 +27,11 @@ class SegGenerator(nn.Module):
         input_nc: cloth mask 1, masked cloth 3, parse 13, pose 3, noise 1.
         output_nc: parse groups.
         dropout: of the two deepest encoder levels, in training only.
+        hint: numbers that describe the garment to the decoder (`seg_hint`); 0 is official: none.
     """
 
     def __init__(self, width: float = 1.0, *, input_nc: int = 21, output_nc: int = 13,
-                 dropout: float = 0.5) -> None:
+                 dropout: float = 0.5, hint: int = 0) -> None:
         super().__init__()
         c1, c2, c3, c4, c5 = (scaled(64 * 2**i, width) for i in range(5))
         self.conv1 = _double(input_nc, c1)
@@ -47,18 +49,25 @@ class SegGenerator(nn.Module):
         self.conv9 = nn.Sequential(*_double(2 * c1, c1), nn.Conv2d(c1, output_nc, 3, padding=1))
         self.pool = nn.MaxPool2d(2)
         self.drop = nn.Dropout(dropout)
+        self.hint = GarmentHint(hint, (c5, c4, c3, c2, c1)) if hint else None
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Before the sigmoid: x (b, 21, h, w), h and w multiples of 16 -> (b, 13, h, w)."""
+        code = self.hint.code(x) if self.hint is not None else None
+
+        def styled(level: int, y: torch.Tensor) -> torch.Tensor:
+            return y if self.hint is None or code is None else self.hint(code, level, y)
+
         e1 = self.conv1(x)
         e2 = self.conv2(self.pool(e1))
         e3 = self.conv3(self.pool(e2))
         e4 = self.drop(self.conv4(self.pool(e3)))
-        e5 = self.drop(self.conv5(self.pool(e4)))
-        d4 = self.conv6(torch.cat((e4, self.up6(e5)), 1))  # order: encoder, enlarged
-        d3 = self.conv7(torch.cat((e3, self.up7(d4)), 1))
-        d2 = self.conv8(torch.cat((e2, self.up8(d3)), 1))
-        out: torch.Tensor = self.conv9(torch.cat((e1, self.up9(d2)), 1))
+        e5 = styled(0, self.drop(self.conv5(self.pool(e4))))
+        d4 = styled(1, self.conv6(torch.cat((e4, self.up6(e5)), 1)))  # order: encoder, enlarged
+        d3 = styled(2, self.conv7(torch.cat((e3, self.up7(d4)), 1)))
+        d2 = styled(3, self.conv8(torch.cat((e2, self.up8(d3)), 1)))
+        d1 = styled(4, self.conv9[:-1](torch.cat((e1, self.up9(d2)), 1)))
+        out: torch.Tensor = self.conv9[-1](d1)
         return out
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

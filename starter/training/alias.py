@@ -2,8 +2,8 @@
 
 It learns on what the chain gives it: label maps are in part those of the trained segmentation
 generator, pose and parse are off as networks' answers are, the garment is warped by the trained
-matcher for that label map, misalignment is made as in the fit. Most steps are at 512x384, where
-the generator itself works at 256x192, the last ones at 1024x768.
+matcher for that label map, misalignment is made as in the fit. It grows: a network with a level
+less learns at 256x192 ("alias_256"), the whole one at 512x384, the last steps are at 1024x768.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from fuw.export.nets.alias import ALIASGenerator
 from fuw.export.nets.tps import tps_grid, warp
 from fuw.kernels.cpu import gmm_input, group7, group13, seg_input, seg_noise
 from fuw.kernels.cpu.parse import TABLE_7, UPPER_GROUP
-from fuw.starter.training import gmm, seg
+from fuw.starter.training import gmm, seg, upstream
 from fuw.starter.training.conditions import Fitting, Fittings
 from fuw.starter.training.critics import Discriminator, Perception
 from fuw.starter.training.data import Figures, Photos, Sample
 from fuw.starter.training.loop import Batch
 from fuw.starter.training.losses import feature_matching, hinge_discriminator, hinge_generator
+from fuw.starter.training.start import grow
 
 WIDTH, LEAST, LEVELS = 0.125, 8, 7
+FULL_HEIGHT = 512  # a level less at 256
 L1, EDGES, PERCEPT, GAN, MATCHING = 5.0, 2.0, 1.0, 0.1, 1.0
 FROZEN = {"gmm": gmm.WIDTH, "seg": seg.WIDTH}
 SEEN = 256  # height at which a picture is looked at: smaller ones cost a fraction
-PREDICTED = 0.6  # share of samples whose label map is the segmentation generator's
+PREDICTED = 0.5  # share of samples whose label map is the segmentation generator's
 
 
 def _planes(picture: U8) -> U8:
@@ -52,9 +54,9 @@ class Painting:
     """Task of the loop.
 
     Attributes:
-        size: height of the pictures, 512 or 1024.
-        weights: folder with the checkpoints of the networks before this one; where there is an
-            "alias_start.pt", what fits of a generator of another size is the start.
+        size: height of the pictures: 256, 512 or 1024.
+        weights: folder with the checkpoints of the networks before this one, and of the smaller
+            generator; where there is an "alias_start.pt", it gives the weights that fit.
         gan: whether the adversarial part is on.
         perceive: whether the perceptual part is on; without it a step takes two thirds.
     """
@@ -63,7 +65,6 @@ class Painting:
     photos: Photos
     weights: Path
     size: int = 512
-    name: str = "alias"
     gan: bool = False
     perceive: bool = True
     batch: int = 4
@@ -73,23 +74,31 @@ class Painting:
     frozen: dict[str, nn.Module] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.fittings = Fittings(self.figures)
+        self.fittings = Fittings(self.figures, 2 if self.size < FULL_HEIGHT else 1)
+
+    @property
+    def name(self) -> str:
+        return "alias" if self.size >= FULL_HEIGHT else f"alias_{self.size}"
 
     def build(self) -> nn.Module:
-        net = build("alias", WIDTH, least=LEAST, levels=LEVELS, compose=True)
+        levels = LEVELS - (self.size < FULL_HEIGHT)
+        net = build("alias", WIDTH, least=LEAST, levels=levels, compose=True)
         assert isinstance(net, ALIASGenerator)
+        bias = net.head.gates.bias
+        assert bias is not None
         with torch.no_grad():  # begins as the agnostic person, and a little of everything
-            net.head.gates.bias.zero_()
-            net.head.gates.bias[0] = 1.0
-        start = self.weights / "alias_start.pt"
-        if start.exists():
-            grow(net, torch.load(start, map_location="cpu", weights_only=True)["ema"])
+            bias.copy_(torch.eye(len(bias))[0])
+        grow(net, self.weights / "alias_start.pt")
+        if self.size >= FULL_HEIGHT:
+            grow(net, self.weights / f"alias_{FULL_HEIGHT // 2}.pt")
         return net
 
     def draw(self, rng: np.random.Generator) -> Sample:
         f = self.fittings.draw(rng)
         size = (self.size, self.size * 3 // 4)
         labels = group7(group13(f.truth_parse))
+        if rng.random() < 0.5:
+            labels = upstream.seen_parse(rng, labels)
         garment = on_ground(f.garment, f.mask)
         a, b = gmm_input(labels, f.skeleton, f.agnostic, garment)
         x = seg_input(f.mask, garment, group13(f.parse_agnostic), f.skeleton,
@@ -207,13 +216,6 @@ def edges(painted: Tensor, truth: Tensor) -> Tensor:
     off = painted - truth
     down, right = off[:, :, 1:] - off[:, :, :-1], off[..., 1:] - off[..., :-1]
     return down.abs().mean() + right.abs().mean()
-
-
-def grow(net: nn.Module, state: dict[str, Tensor]) -> None:
-    """Fill the network from another's weights; what is new or of another shape stays."""
-    own = net.state_dict()
-    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    net.load_state_dict({**own, **fitting})
 
 
 def _at(f: Fitting, garment: U8, labels: U8, size: tuple[int, int]) -> Sample:

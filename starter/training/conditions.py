@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -42,6 +42,7 @@ class Fitting:
     truth: U8  # the person in `garment`
     truth_parse: U8
     corr: F32  # (h, w, 2): every n-th pixel's x, y in `truth`, or nan; of the garment as rendered
+    sleeve: float  # of the garment: 0 shoulder, 1 elbow, 2 wrist; nan where not known
     place: F32  # (2, 3): garment as rendered -> `garment`, pixel edges
 
 
@@ -61,15 +62,15 @@ class Fittings:
 
     def __init__(self, figures: Figures, shrink: int = 1) -> None:
         self.figures, self.shrink = figures, shrink
-        self._by_sleeve: list[list[tuple[int, str]]] = []
+        self._by_sleeve: list[list[tuple[int, str, float]]] = []
         self._counted = 0
 
     def draw(self, rng: np.random.Generator) -> Fitting:
         """A random fitting, mostly unpaired; light and colour of both pictures vary together."""
-        seed, target = self.pick(rng)
+        seed, target, sleeve = self.pick(rng)
         other = "b" if target == "a" else "a"
         source = other if rng.random() < UNPAIRED else target
-        fitting = self.fitting(seed, source, target, rng)
+        fitting = replace(self.fitting(seed, source, target, rng), sleeve=sleeve)
         if rng.random() < 0.5:
             return fitting
         table = augment.curve(rng, 0.15, 0.25, 0.04)
@@ -80,14 +81,14 @@ class Fittings:
         changed["agnostic"][grey > 0] = 128
         return Fitting(**{**vars(fitting), **changed})
 
-    def pick(self, rng: np.random.Generator) -> tuple[int, str]:
-        """A figure, and which of its garments is put on; kinds of sleeve balanced."""
+    def pick(self, rng: np.random.Generator) -> tuple[int, str, float]:
+        """A figure, which of its garments is put on, its sleeve; kinds of sleeve balanced."""
         seeds = self.figures.seeds()
         if self._counted != len(seeds):
             self._by_sleeve, self._counted = by_sleeve(self.figures.folder, seeds), len(seeds)
         kinds = [kind for kind in self._by_sleeve if kind]
         if not kinds:
-            return self.figures.pick(rng), "ab"[int(rng.integers(2))]
+            return self.figures.pick(rng), "ab"[int(rng.integers(2))], float("nan")
         shares = np.array([len(kind) for kind in kinds], float)
         if rng.random() < BALANCED:
             shares[:] = 1
@@ -128,7 +129,7 @@ class Fittings:
             parse_agnostic=parse_agnostic(parse, body, scale),
             agnostic=image_agnostic(person, parse, body, scale),
             garment=garment, mask=mask, truth=truth, truth_parse=truth_parse,
-            corr=corr.astype(np.float32), place=place,
+            corr=corr.astype(np.float32), sleeve=float("nan"), place=place,
         )
 
 
@@ -143,9 +144,9 @@ def drawn(body: F32, hands: F32, size: tuple[int, int]) -> U8:
     return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
-def by_sleeve(folder: Path, seeds: list[int]) -> list[list[tuple[int, str]]]:
+def by_sleeve(folder: Path, seeds: list[int]) -> list[list[tuple[int, str, float]]]:
     """All (figure, garment for the upper body) by kind of sleeve: none, short, long."""
-    kinds: list[list[tuple[int, str]]] = [[] for _ in SLEEVES]
+    kinds: list[list[tuple[int, str, float]]] = [[] for _ in SLEEVES]
     for seed in seeds:
         base = sample_io.stem(folder, seed)
         meta = json.loads(base.with_name(f"{base.name}_meta.json").read_text())
@@ -156,5 +157,5 @@ def by_sleeve(folder: Path, seeds: list[int]) -> list[list[tuple[int, str]]]:
             top = worn.get("label", 5) == 5 and not worn.get("lower") and not worn.get("gap")
             if length is not None and top:
                 kind = next(i for i, (low, high) in enumerate(SLEEVES) if low <= length < high)
-                kinds[kind].append((seed, which))
+                kinds[kind].append((seed, which, length))
     return kinds
