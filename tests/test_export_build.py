@@ -14,7 +14,7 @@ from tiny_networks import TINY, tiny_network, tiny_spec
 from fuw.engine.errors import CheckpointError
 from fuw.engine.networks import NETWORKS
 from fuw.engine.spec import Gate, NetSpec
-from fuw.engine.weights import MANIFEST, Entry, read_manifest
+from fuw.engine.weights import MANIFEST, Entry, read_manifest, write_manifest
 from fuw.export import alias_choice, match, publish, to_onnx
 from fuw.export.alias_choice import Timed
 from fuw.export.build import ExportOptions, main_export
@@ -137,6 +137,21 @@ def test_a_change_rebuilds_and_is_named(
     report = _export(tmp_path)
     assert _states(report) == [("seg", "fp32", "proved")] and word in report.rows[0].reason
     assert _states(_export(tmp_path)) == [("seg", "fp32", "up to date")]
+
+
+@pytest.mark.parametrize("field", publish.COMPARED)
+def test_every_field_of_an_entry_is_compared_and_named(tmp_path: Path, field: str) -> None:
+    """Under one file name; another precision, batch or size of the picture has its own."""
+    file = tmp_path / "seg.fp32.onnx"
+    file.write_bytes(b"proved")
+    made = Entry(file.name, "seg", "official", "fp32", {"height": 64, "width": 48}, "5f" * 8, "me",
+                 publish.sha256(file), 1, "c7" * 32, {"format": to_onnx.FORMAT})
+    write_manifest(tmp_path, [made])
+    assert publish.stale(tmp_path, replace(made, sha256="")) == ""
+    other: dict[str, object] = {"batch": 2, "sizes": {"height": 32, "width": 48},
+                                "precision": "fp16"}
+    wanted = replace(made, **{field: other.get(field, "another")})
+    assert publish.stale(tmp_path, wanted).startswith(f"{field} was ")
 
 
 def test_a_missed_gate_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,6 +86,7 @@ TAMPERED = {
     "others may write the engine": lambda e, r: e.chmod(0o602),
     "others may write the record": lambda e, r: r.chmod(0o602),
     "others may write the folder": lambda e, r: e.parent.chmod(0o777),
+    "others may write the folder above": lambda e, r: e.parent.parent.chmod(0o777),
     "a link": lambda e, r: (e.rename(e.with_name("x")), e.symlink_to(e.with_name("x"))),
 }  # fmt: skip
 
@@ -99,6 +100,16 @@ def test_what_was_changed_is_not_trusted(store: Store, what: str) -> None:
     assert all(entry.problem for entry in store.entries())
     again = store.put(KEY, writes(b"engine"))
     assert again.read_bytes() == b"engine" and store.get(KEY) == again
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("what", ["engine", "record", "folder"])
+def test_what_belongs_to_another_user_is_not_trusted(store: Store, what: str) -> None:
+    path = store.put(KEY, writes(b"engine"))
+    given = {"engine": path, "record": path.with_suffix(".json"), "folder": store.root}[what]
+    os.chown(given, 54321, 54321)
+    assert store.get(KEY) is None
+    assert f"{given} belongs to another user" in (store.explain(KEY) or "")
 
 
 def test_a_touched_but_equal_engine_is_still_good(store: Store) -> None:
@@ -187,6 +198,19 @@ def test_two_threads_build_once(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert len(builds) == 1 and len(set(paths)) == 1 and len(paths) == 4
+
+
+def test_two_processes_build_once(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; sys.path.insert(0, sys.argv[2])\n"
+        "from pathlib import Path\nfrom test_store import KEY\nfrom fuw.engine.store import Store\n"
+        "def slow(path):\n    print('built'); time.sleep(1); path.write_bytes(b'engine')\n"
+        "print(Store(Path(sys.argv[1])).put(KEY, slow).read_bytes())"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path / "cache"), str(Path(__file__).parent)]
+    running = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = "".join(process.communicate(timeout=120)[0] for process in running)
+    assert said.count("built") == 1 and said.count("b'engine'") == 2
 
 
 def test_different_keys_do_not_wait(store: Store) -> None:
