@@ -75,10 +75,12 @@ def run_one(job: Job, options: dict[str, Any], on_stage: Callable[[str, float], 
         log(fitter.summary)
         if options["weights"] == "starter":
             log(STARTER_NOTE)
+        # Everything is read before anything is computed: a wrong file is told at once.
         photo, reading_person = _read(job.person, "person photo", on_stage)
-        person = fitter.person(photo, _given(job, photo.pixels.shape[:2]))
+        given = _given(job, photo.pixels.shape[:2])
         cloth, reading_cloth = _read(job.cloth, "garment photo", on_stage)
         mask = load_mask(job.mask, cloth.pixels.shape[:2]) if job.mask else None
+        person = fitter.person(photo, given)
         garment = fitter.garment(cloth, mask)
         fit = fitter.fit(replace(person, timings={**person.timings, **reading_person}),
                          replace(garment, timings={**garment.timings, **reading_cloth}), job.seed)
