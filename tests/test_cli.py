@@ -59,11 +59,22 @@ def test_wrong_use_is_one_sentence_and_an_exit_code(
     assert "Traceback" not in done.output and not list(tmp_path.iterdir())
 
 
+def _from_a_telephone(path: Path) -> None:
+    """The example person as a camera held sideways saves it, with the place where it was taken."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Camera"
+    exif.get_ifd(0x8825)[1] = "N"
+    Image.open(PERSON).rotate(90, expand=True).save(path, quality=95, exif=exif)
+
+
 def test_a_run_writes_picture_sheet_parts_and_report(tmp_path: Path) -> None:
     out, report = tmp_path / "out.jpg", tmp_path / "report.json"
+    _from_a_telephone(tmp_path / "me.jpg")
+    assert Image.open(tmp_path / "me.jpg").size == (1024, 768)
     done = CliRunner().invoke(cli.run, [
-        PERSON, GARMENT, "-o", str(out), "--sheet", str(tmp_path / "sheet.png"),
-        "--parts", str(tmp_path / "parts"), "--json", str(report), "--precision", "fp32"])
+        str(tmp_path / "me.jpg"), GARMENT, "-o", str(out), "--sheet", str(tmp_path / "sheet.png"),
+        "--parts", str(tmp_path / "parts"), "--json", str(report), "--precision", "fp32",
+        "--paste-back"])
     assert done.exit_code == 0, done.output
     assert done.stdout == f"{out}\n"
     assert "starter" in done.stderr and "alias" in done.stderr
@@ -72,6 +83,9 @@ def test_a_run_writes_picture_sheet_parts_and_report(tmp_path: Path) -> None:
     assert set(told["ms"]) == {"person", "garment", "fit"} and told["weights"]["alias"] == "starter"
     names = {p.name for p in (tmp_path / "parts").iterdir()}
     assert {"parse.png", "openpose.json", "warped-cloth.png", "densepose-iuv.png"} <= names
+    assert told["paste_back"] is True  # compositing is recorded
+    for made in (p for p in tmp_path.rglob("*") if p.suffix in (".jpg", ".png") and p.stem != "me"):
+        assert not Image.open(made).getexif() and b"Camera" not in made.read_bytes(), made
 
 
 def test_info_says_ready_and_what_to_do() -> None:
