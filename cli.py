@@ -237,7 +237,8 @@ def prepare(source: Path, out: Path, framed: bool, quiet: bool, **values: Any) -
 @click.option("--cache", type=PATH, default=None, help="Folder for engines.")
 @click.option("--photos", nargs=2, type=PATH, default=None, help="A person and a garment: judge "
               "the reduced chain by labels, masks, key points and picture too.")
-@click.option("--threads", default=0, help="CPU threads; 0 means all cores.")
+@click.option("--threads", type=click.IntRange(min=0), default=0,
+              help="CPU threads; 0 means all cores.")
 @click.option("--force", is_flag=True, help="Export again what is up to date.")
 @click.option("--json", "report", type=PATH, help="Report: every comparison, sizes, times.")
 @click.option("--download", is_flag=True, help="Fetch official checkpoints into --weights first.")

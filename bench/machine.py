@@ -7,6 +7,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import fuw
 
 PACKAGES = ("numpy", "opencv-python-headless", "onnxruntime", "openvino", "torch", "tensorrt")
-GEMM = 1536  # 2 n^3 = 7.2 GFLOP: long enough to settle, short enough to repeat
+GEMM = 3072  # 2 n^3 = 58 GFLOP: long enough to settle, short enough to repeat
 
 
 def describe() -> dict[str, Any]:
@@ -32,12 +33,22 @@ def describe() -> dict[str, Any]:
 
 
 def ceilings(threads: int) -> dict[str, float]:
-    """GFLOP/s of a GEMM in fp32 and bf16 (OpenVINO), and GB/s of a copy (read + write)."""
+    """GFLOP/s of a GEMM in fp32 and bf16 (OpenVINO), and GB/s of a copy (read + write) by so many
+    threads; the best of several, since a ceiling is what the machine can, not what it did."""
     found = {f"gemm_{name}_gflops": _gemm(name, threads) for name in ("f32", "bf16")}
-    source = np.zeros(64 << 20, np.uint8)
-    target = np.empty_like(source)
-    found["copy_gbs"] = 2 * source.nbytes / _best(lambda: np.copyto(target, source)) / 1e9
+    found["copy_gbs"] = copy_gbs(threads)
     return found
+
+
+def copy_gbs(threads: int) -> float:
+    """GB/s, read and write counted, of copying far more than the caches hold."""
+    source = np.ones(128 << 20, np.uint8)
+    target = np.empty_like(source)
+    pieces = list(zip(np.array_split(target, threads), np.array_split(source, threads),
+                      strict=True))
+    with ThreadPoolExecutor(threads) as pool:  # copyto gives up the interpreter's lock
+        return 2 * source.nbytes / _best(
+            lambda: list(pool.map(lambda pair: np.copyto(*pair), pieces))) / 1e9
 
 
 def _gemm(hint: str, threads: int) -> float:
@@ -65,10 +76,41 @@ def _best(run: Callable[[], object], repeats: int = 7) -> float:
 
 
 def peak_rss_mib() -> float:
-    """Largest resident memory of this process so far, MiB."""
+    """Largest resident memory of this process so far, MiB.
+
+    From /proc where it is there: `ru_maxrss` also counts what the process that started this one
+    held.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def available_gib() -> float:
+    """Memory that a new process could have without anybody being pushed out, GiB."""
+    path = Path("/proc/meminfo")
+    if path.exists():
+        for line in path.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) / 2**20
+    return float("inf")
+
+
+def device_memory_mib(pid: int) -> float:
+    """GPU memory that the driver counts for this process, MiB; 0 where it tells nothing."""
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"],
+            capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return 0.0
+    rows = [line.split(",") for line in done.stdout.splitlines()]
+    return sum(float(row[1]) for row in rows if len(row) == 2 and row[0].strip() == str(pid))
 
 
 def _cpu_name() -> str:

@@ -26,10 +26,30 @@ class Stats:
         return Stats(float(p50), float(p90), float(p99), len(ms))
 
 
+def shares(seconds: Mapping[str, float], budget: float, least: int = 2, most: int = 20,
+           ) -> dict[str, int]:
+    """How often each thing runs: equal parts of `budget` seconds, `least` to `most` times.
+
+    Args:
+        seconds: what one run of each takes, as the warm-up showed.
+    """
+    part = budget / max(1, len(seconds))
+    return {name: int(min(most, max(least, part // max(spent, 1e-6))))
+            for name, spent in seconds.items()}
+
+
+def schedule(counts: Mapping[str, int]) -> list[str]:
+    """An order in which every name stands `counts[name]` times, each spread evenly over the whole:
+    a machine that drifts hits all alike, however different their numbers are."""
+    places = [((k + 0.5) / count, place, name) for place, (name, count) in enumerate(counts.items())
+              for k in range(count)]
+    return [name for _, _, name in sorted(places)]
+
+
 def interleave(runs: Mapping[str, Callable[[], Mapping[str, float]]], rounds: int,
                warmup: int = 1, few: Mapping[str, int] | None = None,
                ) -> dict[str, dict[str, list[float]]]:
-    """Time several things in turn (A B C A B C ...), so that a drifting machine hits all alike.
+    """Time several things in turn in this process.
 
     Args:
         runs: name -> function; it returns milliseconds by stage, "total" is added here.
@@ -40,17 +60,14 @@ def interleave(runs: Mapping[str, Callable[[], Mapping[str, float]]], rounds: in
         name -> stage -> milliseconds of every counted run.
     """
     times: dict[str, dict[str, list[float]]] = {name: {} for name in runs}
-    few = dict(few or {})
-    for k in range(-warmup, rounds):
-        for name, run in runs.items():
-            most = few.get(name, rounds)
-            if k >= 0 and (k * most) // rounds == ((k - 1) * most) // rounds and k > 0:
-                continue
-            gc.collect()
-            start = time.perf_counter()
-            stages = run()
-            total = (time.perf_counter() - start) * 1000
-            if k >= 0:
-                for stage, ms in {**stages, "total": total}.items():
-                    times[name].setdefault(stage, []).append(ms)
+    counts = {name: (few or {}).get(name, rounds) for name in runs}
+    order = list(runs) * warmup + schedule(counts)
+    for place, name in enumerate(order):
+        gc.collect()
+        start = time.perf_counter()
+        stages = runs[name]()
+        total = (time.perf_counter() - start) * 1000
+        if place >= warmup * len(runs):
+            for stage, ms in {**stages, "total": total}.items():
+                times[name].setdefault(stage, []).append(ms)
     return times
