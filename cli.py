@@ -320,7 +320,7 @@ def bench(context: click.Context, report: Path | None, page: Path | None, quiet:
     from fuw.bench import page as pages
     from fuw.bench import report as reports
 
-    result = latency.measure(bench_options(**values), log=note(quiet))
+    result = latency.measure(bench_options(**values), say=note(quiet))
     click.echo(reports.table(result))
     if report:
         latency.write_json(result, report)

@@ -76,7 +76,7 @@ class BenchOptions:
     folder: Path | None = None
 
 
-def measure(options: BenchOptions, log: Log) -> dict[str, Any]:
+def measure(options: BenchOptions, say: Log) -> dict[str, Any]:
     """Run the suite; returns what the JSON report holds.
 
     Raises:
@@ -86,6 +86,10 @@ def measure(options: BenchOptions, log: Log) -> dict[str, Any]:
     options = replace(options, threads=options.threads or machine.describe()["cores"])
     pairs = named(options.backends, options.precisions)
     began = time.time()
+
+    def log(line: str) -> None:
+        say(f"{time.time() - began:4.0f} s  {line}")
+
     log("machine and ceilings ...")
     result: dict[str, Any] = {
         "format": FORMAT, "machine": machine.describe(), "threads": options.threads,

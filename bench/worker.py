@@ -100,7 +100,7 @@ class Worker:
 
     def outputs(self, to: str) -> dict[str, Any]:
         """Write every network's answer and the picture, for the parent to compare."""
-        np.savez(Path(to), **self.answers)  # type: ignore[arg-type]
+        np.savez(Path(to), **self.answers)
         return {}
 
     def facts(self) -> dict[str, Any]:

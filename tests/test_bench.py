@@ -152,7 +152,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fuw.bench.latency.process_starts", lambda *_: {
             "first start ever": starts, "warm cache": starts})
-        return measure(options, log=lambda _: None)
+        return measure(options, say=lambda _: None)
 
 
 @pytest.mark.slow
