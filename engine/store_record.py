@@ -68,10 +68,12 @@ class Entry:
 
 
 def engine_path(root: Path, key: Key) -> Path:
+    """Where the engine of `key` lies in the store `root`."""
     return root / f"{key.name}.engine"
 
 
 def record_path(path: Path) -> Path:
+    """The JSON beside the engine `path`."""
     return path.with_suffix(".json")
 
 
@@ -102,6 +104,7 @@ def problem_of(root: Path, path: Path, key: Key | None) -> str:
 
 
 def entry_of(root: Path, path: Path) -> Entry:
+    """What `path`, or what is left of it, says of itself."""
     facts = _facts(record_path(path)) or {}
     built, size = facts.get("built"), path.stat().st_size if path.exists() else 0
     used = record_path(path).stat().st_mtime if record_path(path).exists() else 0.0

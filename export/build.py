@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fuw.engine.errors import CheckpointError, FuwError
+from fuw.engine.errors import BackendError, CheckpointError, FuwError
 from fuw.engine.files import sweep
 from fuw.engine.networks import NETWORKS, network
 from fuw.engine.weights import folder_of
@@ -24,10 +24,13 @@ def main_export(options: ExportOptions, progress: Progress | None = None) -> Rep
     Raises:
         UnknownNetwork: a name in `networks` that is not in the table.
         CheckpointError: no folder of weights at all.
-        BackendError: engines are wanted and TensorRT is not installed.
+        BackendError: no runtime to prove in, or engines are wanted and TensorRT is missing.
     """
     if "trt" in options.backends:
         require_tensorrt()
+    if not options.runtimes:
+        raise BackendError("no runtime is installed to prove a file in; install what the export "
+                           "needs: pip install 'fuw[export]'")
     names = options.networks or tuple(NETWORKS)
     specs = [network(name) for name in names]
     if options.weights != "starter" and not Path(options.weights).is_dir():

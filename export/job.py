@@ -6,8 +6,10 @@ What is killed in between leaves a file that no manifest names, and nothing read
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -31,6 +33,8 @@ from fuw.export.scratch import scratch_file
 from fuw.export.sources import Source, find_source
 from fuw.export.to_onnx import checked_sizes
 from fuw.export.verify import Verdict
+
+log = logging.getLogger(__name__)
 
 NO_KERNELS = {"bf16": ("ort-cpu",)}  # ONNX Runtime cannot open a bf16 file on a CPU
 
@@ -66,8 +70,11 @@ class Job:
             weights = f"{source.origin}: {source.standing}"
             return [replace(row, weights=weights) for row in rows]
         except FuwError as error:
-            return [Row(spec.name, p, "failed", reason=str(error))
-                    for p in self.options.precisions]
+            why = str(error)
+        except Exception as error:  # Torch's exporter, a full disk, no memory: the others go on
+            log.debug("%s: %s", spec.name, traceback.format_exc())
+            why = f"{spec.name}: {type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
+        return [Row(spec.name, p, "failed", reason=why) for p in self.options.precisions]
 
     def _export(self, source: Source, sizes: dict[str, int], wanted: dict[Precision, Entry],
                 why: dict[Precision, str]) -> list[Row]:

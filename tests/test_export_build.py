@@ -11,11 +11,12 @@ import pytest
 import torch
 from tiny_networks import TINY, tiny_network, tiny_spec
 
-from fuw.engine.errors import CheckpointError
+from fuw.engine.errors import BackendError, CheckpointError
 from fuw.engine.networks import NETWORKS
 from fuw.engine.spec import Gate, NetSpec
 from fuw.engine.weights import MANIFEST, Entry, read_manifest, write_manifest
 from fuw.export import alias_choice, match, publish, to_onnx
+from fuw.export import options as options_module
 from fuw.export.alias_choice import Timed
 from fuw.export.build import ExportOptions, main_export
 from fuw.export.report import Report
@@ -209,6 +210,31 @@ def test_all_failures_are_told_together(tmp_path: Path) -> None:
     report = main_export(ExportOptions(weights=str(tmp_path), networks=NAMES))
     assert _states(report) == [("seg", "fp32", "failed"), ("gmm", "fp32", "failed")]
     assert report.table().count("quota") >= 2
+
+
+def test_what_breaks_in_one_network_leaves_the_others(tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's exporter, a full disk, too little memory: a row like any failure."""
+    def broken(spec: NetSpec, *rest: object) -> onnx.ModelProto:
+        if spec.name == "gmm":
+            raise RuntimeError("unsupported operator\nand a page of advice")
+        return _traced_once(spec, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(to_onnx, "_traced", broken)
+    for name in NAMES:
+        _checkpoint(tmp_path, name)
+    report = main_export(ExportOptions(weights=str(tmp_path), networks=("gmm", "seg"), threads=1,
+                                       backends=("ort-cpu",)))
+    assert _states(report) == [("gmm", "fp32", "failed"), ("seg", "fp32", "proved")]
+    assert report.rows[0].reason == "gmm: RuntimeError: unsupported operator"
+    assert {p.name for p in (tmp_path / "onnx").iterdir()} == {MANIFEST, "seg.fp32.onnx"}
+
+
+def test_without_a_runtime_nothing_is_begun(tmp_path: Path,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options_module, "find_spec", lambda name: None)
+    with pytest.raises(BackendError, match=r"pip install 'fuw\[export\]'"):
+        main_export(ExportOptions(weights=str(tmp_path)))
 
 
 def test_a_size_alias_cannot_take_is_a_row(tmp_path: Path) -> None:

@@ -170,3 +170,16 @@ def test_the_export_builds_engines_of_what_was_proved(tmp_path: Path,
     assert [(row.network, row.status) for row in rows] == [("good", "built"), ("bad", "failed")]
     assert (tmp_path / "cache" / "trt" / rows[0].file).stat().st_size == rows[0].bytes > 0
     assert "never compared" in rows[0].reason and "tiny: " in rows[1].reason
+    assert "there already" not in rows[0].reason
+    again = engines.engine_rows(options, done[:1])
+    assert again[0].file == rows[0].file and "there already (--force" in again[0].reason
+
+
+def test_a_sparse_file_gives_its_dense_twin_to_the_engine(tmp_path: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    dense = tiny_model(tmp_path)
+    sparse = replace(dense, path=tmp_path / "sparse.onnx", form="sparse", dense=dense)
+    monkeypatch.setattr(engines, "find_models", lambda *asked: {"alias": sparse})
+    options = ExportOptions(backends=("trt",), builder_level=0, cache=tmp_path / "cache")
+    (row,) = engines.engine_rows(options, [Row("alias", "fp32", "proved", "sparse.onnx")])
+    assert row.status == "built", row.reason
