@@ -70,11 +70,12 @@ class Job:
             weights = f"{source.origin}: {source.standing}"
             return [replace(row, weights=weights) for row in rows]
         except FuwError as error:
-            why = str(error)
+            reason = str(error)
         except Exception as error:  # Torch's exporter, a full disk, no memory: the others go on
             log.debug("%s: %s", spec.name, traceback.format_exc())
-            why = f"{spec.name}: {type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
-        return [Row(spec.name, p, "failed", reason=why) for p in self.options.precisions]
+            first = str(error).partition("\n")[0][:300]
+            reason = f"{spec.name}: {type(error).__name__}: {first}"
+        return [Row(spec.name, p, "failed", reason=reason) for p in self.options.precisions]
 
     def _export(self, source: Source, sizes: dict[str, int], wanted: dict[Precision, Entry],
                 why: dict[Precision, str]) -> list[Row]:
