@@ -22,7 +22,7 @@ from fuw.engine.errors import FuwError
 from fuzz.door import Door
 
 SECONDS = 5.0  # of the processor; typical is a millisecond
-HANGS = 180.0  # seconds on the clock, on a busy machine
+HANGS = 600.0  # seconds on the clock; a busy machine may stop a process for minutes
 MEGABYTES = 1500  # on top of what the libraries take: a header may honestly declare 100 megapixels
 GROUPS = ("pictures", "texts", "networks")
 

@@ -51,7 +51,8 @@ def doors() -> list[Door]:
         _checkpoint("caffemodel", _caffe(hand), name="openpose_hand"),
         Door("onnx", onnx, _opened(OrtCpu(), onnx), ONNX),
         Door("onnx-openvino", onnx, _opened(OpenVino(), onnx), ONNX),
-        _engine(onnx),
+        _engine("engine-openvino", OpenVino(), onnx),
+        _engine("engine-ort", OrtCpu(), onnx),
     ]
 
 
@@ -103,9 +104,8 @@ def _opened(backend: Backend, good: bytes, cache: str = "") -> Callable[[Path], 
     return opened
 
 
-def _engine(onnx: bytes) -> Door:
-    """The store of compiled OpenVINO models, the compiled one damaged behind its record."""
-    backend = OpenVino()
+def _engine(name: str, backend: Backend, onnx: bytes) -> Door:
+    """A store of compiled models, the compiled one damaged behind its record."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         _write(folder / ONNX, onnx)
@@ -121,7 +121,7 @@ def _engine(onnx: bytes) -> Door:
         _write(folder / ONNX, onnx)
         (folder / CACHE / f"{entry.path.stem}.json").write_bytes(record)
 
-    return Door("engine", blob, _opened(backend, onnx, CACHE), f"{CACHE}/{entry.path.name}",
+    return Door(name, blob, _opened(backend, onnx, CACHE), f"{CACHE}/{entry.path.name}",
                 prepare)
 
 

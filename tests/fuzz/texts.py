@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import fuw
+from fuw.bench import compare
 from fuw.engine.dataset import read_pairs
 from fuw.engine.files import sweep
 from fuw.engine.locks import Lock
@@ -32,10 +33,22 @@ def doors() -> list[Door]:
         Door("pairs", b"00001_00.jpg 00002_00.jpg\n" * 20, read_pairs),
         Door("manifest", (STARTER / MANIFEST).read_bytes(),
              lambda path: find_models(path.parent, "fp32", (1024, 768)), MANIFEST, damages=BOTH),
+        Door("bench-report", _report(), _compared, damages=BOTH),
         Door("store-record", _record(), _store, f"{KEY.name}.json", _engine, BOTH),
         Door("lock", _lock(), _locked, "x.lock", damages=BOTH),
         Door("part", b"half", lambda path: sweep(path.parent), ".a.jpg.1.99999999.part"),
     ]
+
+
+def _report() -> bytes:
+    row = {"p50": 12.5, "p90": 14.0, "p99": 15.0, "n": 20}
+    run = {"size": [1024, 768], "weights": "starter",
+           "configurations": {"openvino fp32": {"rows": {"alias": row, "total": row}}}}
+    return json.dumps({"format": 2, "starts": {"warm": row}, "runs": [run]}).encode()
+
+
+def _compared(path: Path) -> object:
+    return compare.compare(compare.read(path), compare.read(path))
 
 
 def _made() -> tuple[bytes, bytes]:
