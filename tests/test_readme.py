@@ -183,6 +183,12 @@ def test_every_name_is_where_the_guide_says() -> None:
             assert re.search(rf"\b{name}\b *[:=(]", text), f"where.md looks for {name} in {file}"
 
 
+def test_every_module_of_the_engine_has_its_concern() -> None:
+    table = (ROOT / "docs" / "where.md").read_text().partition("## `engine/` by concern")[2]
+    there = {path.stem for path in (ROOT / "engine").glob("*.py")} - {"__init__"}
+    assert sorted(re.findall(r"`(\w+)`", table)) == sorted(there)
+
+
 def test_extras_named_anywhere_are_extras() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"]
