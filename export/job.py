@@ -10,8 +10,7 @@ import logging
 import shutil
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -57,25 +56,34 @@ class Job:
         except CheckpointError as error:
             return [Row(spec.name, "", "failed" if asked else "skipped", reason=str(error))]
         try:
-            sizes = checked_sizes(spec, source.variant, self.options.size)
-            wanted = {p: self._entry(source, sizes, p) for p in self.options.precisions}
-            form = self.options.alias if source.forms else ""
-            stale = {p: publish.stale(self.out, entry, form if p == "fp32" else "")
-                     for p, entry in wanted.items()}
-            todo = [p for p in wanted if self.options.force or stale[p]]
-            rows = [self._up_to_date(wanted[p]) for p in wanted if p not in todo]
-            if todo:
-                why = {p: stale[p] or "--force" for p in todo}
-                rows += self._export(source, sizes, {p: wanted[p] for p in todo}, why)
             weights = f"{source.origin}: {source.standing}"
-            return [replace(row, weights=weights) for row in rows]
-        except FuwError as error:
-            reason = str(error)
+            return [replace(row, weights=weights) for row in self._rows(source)]
         except Exception as error:  # Torch's exporter, a full disk, no memory: the others go on
-            log.debug("%s: %s", spec.name, traceback.format_exc())
-            first = str(error).partition("\n")[0][:300]
-            reason = f"{spec.name}: {type(error).__name__}: {first}"
-        return [Row(spec.name, p, "failed", reason=reason) for p in self.options.precisions]
+            return [self._failed(kind, error) for kind in self.options.precisions]
+
+    def _rows(self, source: Source) -> list[Row]:
+        sizes = checked_sizes(self.spec, source.variant, self.options.size)
+        wanted = {p: self._entry(source, sizes, p) for p in self.options.precisions}
+        form = self.options.alias if source.forms else ""
+        stale = {p: publish.stale(self.out, entry, form if p == "fp32" else "")
+                 for p, entry in wanted.items()}
+        why = {p: stale[p] or "--force" for p in wanted if self.options.force or stale[p]}
+        rows = [self._up_to_date(wanted[p]) for p in wanted if p not in why]
+        if why:
+            try:
+                rows += self._export(source, sizes, {p: wanted[p] for p in why}, why)
+            except Exception as error:
+                rows += [self._failed(kind, error) for kind in why]
+        return rows
+
+    def _failed(self, kind: Precision, error: Exception) -> Row:
+        """A row for whatever went wrong; of a foreign error the first line, the rest with -v."""
+        reason = str(error)
+        if not isinstance(error, FuwError):
+            log.debug("%s: %s", self.spec.name, "".join(traceback.format_exception(error)))
+            first = reason.partition("\n")[0][:300]
+            reason = f"{self.spec.name}: {type(error).__name__}: {first}"
+        return Row(self.spec.name, kind, "failed", reason=reason)
 
     def _export(self, source: Source, sizes: dict[str, int], wanted: dict[Precision, Entry],
                 why: dict[Precision, str]) -> list[Row]:
@@ -92,8 +100,12 @@ class Job:
             self._check_plain(plain, next(iter(wanted.values())), inputs, want)
             rows: list[Row] = []
             for kind, entry in wanted.items():
-                with self._timed(rows):
-                    rows.append(self._one(source, entry, plain, inputs, want, why[kind]))
+                start = time.perf_counter()
+                try:
+                    row = self._one(source, entry, plain, inputs, want, why[kind])
+                except Exception as error:
+                    row = self._failed(kind, error)
+                rows.append(replace(row, seconds=time.perf_counter() - start))
             return rows
 
     def _check_plain(self, plain: Path, entry: Entry, inputs: Sequence[F32],
@@ -205,12 +217,6 @@ class Job:
     def _step(self, doing: str) -> None:
         self._progress(self.spec.name, doing, min(self.done / self.steps, 1.0))
         self.done += 1
-
-    @contextmanager
-    def _timed(self, rows: list[Row]) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        rows[-1] = Row(**{**vars(rows[-1]), "seconds": time.perf_counter() - start})
 
 
 def _fp32_share(path: Path) -> float:

@@ -15,7 +15,7 @@ from fuw.engine.errors import BackendError, CheckpointError
 from fuw.engine.networks import NETWORKS
 from fuw.engine.spec import Gate, NetSpec
 from fuw.engine.weights import MANIFEST, Entry, read_manifest, write_manifest
-from fuw.export import alias_choice, match, publish, to_onnx
+from fuw.export import alias_choice, match, precision, publish, to_onnx
 from fuw.export import options as options_module
 from fuw.export.alias_choice import Timed
 from fuw.export.build import ExportOptions, main_export
@@ -228,6 +228,20 @@ def test_what_breaks_in_one_network_leaves_the_others(tmp_path: Path,
     assert _states(report) == [("gmm", "fp32", "failed"), ("seg", "fp32", "proved")]
     assert report.rows[0].reason == "gmm: RuntimeError: unsupported operator"
     assert {p.name for p in (tmp_path / "onnx").iterdir()} == {MANIFEST, "seg.fp32.onnx"}
+
+
+def test_what_breaks_in_one_precision_leaves_the_others(tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise MemoryError("42 GB")
+
+    _checkpoint(tmp_path, "seg")
+    monkeypatch.setattr(precision, "convert", broken)
+    report = _export(tmp_path, "fp16", "fp32", backends=("ort-cpu",))
+    assert _states(report) == [("seg", "fp16", "failed"), ("seg", "fp32", "proved")]
+    assert report.rows[0].reason == "seg: MemoryError: 42 GB"
+    report = _export(tmp_path, "fp16", "fp32", backends=("ort-cpu",))
+    assert _states(report) == [("seg", "fp32", "up to date"), ("seg", "fp16", "failed")]
 
 
 def test_without_a_runtime_nothing_is_begun(tmp_path: Path,
