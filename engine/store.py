@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import atexit
 import errno
-import json
 import logging
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from fuw.engine.errors import StoreError
-from fuw.engine.files import sha256
 from fuw.engine.locks import Lock
+from fuw.engine.store_build import Build, build_beside, sweep, sweep_locks
 from fuw.engine.store_record import (
     NAME,
     Entry,
@@ -35,11 +32,10 @@ from fuw.engine.store_record import (
 )
 from fuw.engine.trust import distrust
 
-__all__ = ["Entry", "Key", "Store", "prune", "stores"]
+__all__ = ["Build", "Entry", "Key", "Store", "prune", "stores"]
 
 log = logging.getLogger(__name__)
 
-Build = Callable[[Path], None]
 UNUSABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
             errno.ENOTDIR, errno.EEXIST)  # fmt: skip
 
@@ -135,8 +131,8 @@ class Store:
         now = time.time()
         if not self.root.is_dir():
             return []
-        gone = _sweep(self.root)
-        _sweep_locks(self.root)
+        gone = sweep(self.root)
+        sweep_locks(self.root)
         entries = self.entries()
         for entry in entries:
             old = unused_days is not None and now - entry.used >= unused_days * 86400
@@ -157,7 +153,7 @@ class Store:
             return path
         try:
             if problem_of(root, path, key):  # else it was built while we waited
-                _build(path, key, build)
+                build_beside(path, key, build)
         finally:
             lock.release()
         return path
@@ -165,7 +161,7 @@ class Store:
     def _waiting_for(self, lock: Lock, root: Path, path: Path, key: Key) -> bool:
         """Take the lock (False), or find that its holder has built the engine (True)."""
         if lock.try_acquire():
-            _sweep(root, path.stem)
+            sweep(root, path.stem)
             return False
         holder = lock.holder()
         if holder:
@@ -215,68 +211,11 @@ def _prepare(root: Path) -> None:
         raise _Untrusted(reason)
 
 
-def _build(path: Path, key: Key, build: Build) -> None:
-    """Build beside, make it durable, then name the engine, then its record."""
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.stem}.", dir=path.parent))
-    try:
-        made = beside / "engine"
-        build(made)
-        if not made.is_file():
-            raise StoreError(f"the builder of {path.name} wrote no file; report this as a bug")
-        os.chmod(made, 0o600)
-        _sync(made)
-        stat = made.stat()
-        record = beside / "record"
-        facts = {"key": asdict(key), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns,
-                 "sha256": sha256(made), "built": time.time()}  # fmt: skip
-        record.write_text(json.dumps(facts, indent=1))
-        _sync(record)
-        record_path(path).unlink(missing_ok=True)
-        os.replace(made, path)
-        os.replace(record, record_path(path))
-        _sync(path.parent)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def _sweep(root: Path, stem: str = "") -> list[Path]:
-    """Remove folders of builders that were killed; the caller holds the lock of `stem`."""
-    gone = []
-    for beside in root.glob(".*.*"):
-        owner = beside.name[1:].rpartition(".")[0]
-        if not NAME.fullmatch(owner) or not beside.is_dir() or (stem and owner != stem):
-            continue
-        if stem or Lock(root / f"{owner}.lock").holder() is None:
-            shutil.rmtree(beside, ignore_errors=True)
-            gone.append(beside)
-    return gone
-
-
-def _sweep_locks(root: Path) -> None:
-    """Remove lock files of dead owners, and what one killed in the middle of locking left."""
-    for path in root.glob("*.lock"):
-        lock = Lock(path)
-        if NAME.fullmatch(path.stem) and lock.try_acquire():
-            lock.release()
-    for path in root.glob(".*.lock.*"):
-        ours = NAME.fullmatch(path.name[1:].rpartition(".lock.")[0])
-        if ours and time.time() - path.stat().st_mtime > 60:
-            path.unlink(missing_ok=True)
-
-
 def _touch(record: Path) -> None:
     try:
         os.utime(record)
     except OSError as error:  # a read-only cache is fine to load from
         log.debug("%s: time of last use not kept (%s)", record, error)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _words(error: OSError) -> str:
