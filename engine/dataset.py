@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fuw.engine.arrays import U8
-from fuw.engine.decode import decode_labels
+from fuw.engine.decode import damage_told, decode_labels
 from fuw.engine.errors import InputError
 from fuw.engine.files import make_folder, open_input, sweep, text_of, write_whole
 from fuw.engine.images import load_image, load_mask, load_parse, save_image
@@ -255,7 +255,7 @@ def _size(path: Path) -> tuple[int, int]:
 
 def _picture(path: Path, size: tuple[int, int]) -> U8:
     """A picture of the set as its pixels stand, u8 (H, W, 3), of exactly `size`."""
-    with open_input(path, "picture") as handle:
+    with open_input(path, "picture") as handle, damage_told(str(path), "picture"):
         pixels: U8 = np.array(decode_labels(handle, str(path), "picture").convert("RGB"))
     if pixels.shape[:2] != size:
         raise InputError(f"{path}: is {pixels.shape[1]}x{pixels.shape[0]} but its photo is "

@@ -47,7 +47,7 @@ def decode(handle: BinaryIO, name: str) -> Decoded:
 
     The size is checked in the header, before any pixel is decoded.
     """
-    with _heard() as heard:
+    with _heard() as heard, damage_told(name):
         image, orientation = _load(handle, name)
         done = _to_rgb(image, name)
     if orientation != 1:
@@ -60,8 +60,26 @@ def decode(handle: BinaryIO, name: str) -> Decoded:
 
 def decode_labels(handle: BinaryIO, name: str, what: str) -> Image.Image:
     """Decode a parse map or a mask as it stands: no colour management, no turning."""
-    with _heard():
-        return _load(handle, name, what)[0]
+    with _heard(), damage_told(name, what):
+        return _load(handle, name)[0]
+
+
+@contextmanager
+def damage_told(name: str, what: str = "photo") -> Iterator[None]:
+    """Whatever decoding or converting raises inside becomes an InputError about the file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except UnidentifiedImageError:
+        raise InputError(f"{name}: is not a picture that can be read; give the {what} as JPEG, "
+                         "PNG, WebP, TIFF or AVIF") from None
+    except Image.DecompressionBombError:
+        raise InputError(f"{name}: declares far more than {MAX_PIXELS // 1_000_000} megapixels; "
+                         "shrink it first") from None
+    except Exception as error:  # decoders meet hostile bytes: whatever they raise, it is the file
+        raise InputError(f"{name}: is truncated or damaged ({_first_line(error)}); save or "
+                         f"download the {what} again") from None
 
 
 def check_size(width: int, height: int, name: str) -> None:
@@ -105,26 +123,14 @@ def _heard() -> Iterator[list[str]]:
                          if not issubclass(w.category, Image.DecompressionBombWarning)})
 
 
-def _load(handle: BinaryIO, name: str, what: str = "photo") -> tuple[Image.Image, int]:
+def _load(handle: BinaryIO, name: str) -> tuple[Image.Image, int]:
     """The decoded first picture and its EXIF orientation (1..8)."""
-    try:
-        image = Image.open(handle, formats=_formats(handle, name))
-        check_size(*image.size, name)
-        _check_still(image, name)
-        orientation = _orientation(image)
-        image.load()
-        return image, orientation
-    except InputError:
-        raise
-    except UnidentifiedImageError:
-        raise InputError(f"{name}: is not a picture that can be read; give the {what} as JPEG, "
-                         "PNG, WebP, TIFF or AVIF") from None
-    except Image.DecompressionBombError:
-        raise InputError(f"{name}: declares far more than {MAX_PIXELS // 1_000_000} megapixels; "
-                         "shrink it first") from None
-    except Exception as error:  # decoders meet hostile bytes: whatever they raise, it is the file
-        raise InputError(f"{name}: is truncated or damaged ({_first_line(error)}); save or "
-                         f"download the {what} again") from None
+    image = Image.open(handle, formats=_formats(handle, name))
+    check_size(*image.size, name)
+    _check_still(image, name)
+    orientation = _orientation(image)
+    image.load()
+    return image, orientation
 
 
 def _formats(handle: BinaryIO, name: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from fuw.engine.arrays import U8
-from fuw.engine.decode import decode, decode_labels, rgb_from_array
+from fuw.engine.decode import damage_told, decode, decode_labels, rgb_from_array
 from fuw.engine.errors import InputError, OutputError
 from fuw.engine.files import open_input, write_whole
 
@@ -124,18 +124,23 @@ def load_mask(path: str | Path, size: tuple[int, int] | None = None) -> U8:
     """
     with open_input(Path(path), "mask") as handle:
         image = decode_labels(handle, str(path), "mask")
-    if image.mode.startswith("I"):
-        mask: U8 = (np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8)
-    elif image.has_transparency_data:
-        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        mask = np.array(Image.alpha_composite(black, image.convert("RGBA")).convert("L"))
-    else:
-        mask = np.array(image.convert("L"))
+    with damage_told(str(path), "mask"):  # a palette that is missing is met only now
+        mask = _inside(image)
     _check_same_size(mask, size, str(path), "mask")
     if mask.max() < INSIDE:
         raise InputError(f"{path}: is an empty mask (no pixel of {INSIDE} or more); paint the "
                          "garment white")
     return mask
+
+
+def _inside(image: Image.Image) -> U8:
+    """A picture of any mode as a soft mask u8 (H, W)."""
+    if image.mode.startswith("I"):
+        return (np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8)
+    if image.has_transparency_data:
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(black, image.convert("RGBA"))
+    return np.array(image.convert("L"))
 
 
 def _writer(path: Path) -> tuple[str, dict[str, object]]:

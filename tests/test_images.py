@@ -227,6 +227,16 @@ def test_truncated(form):
     refusal(data[:len(data) // 2], "truncated|not a picture")
 
 
+def test_a_palette_picture_without_its_palette(tmp_path):
+    data = png(Image.fromarray(ramp()).quantize(16))
+    at = data.index(b"PLTE") - 4
+    size = int.from_bytes(data[at:at + 4], "big")
+    (tmp_path / "p.png").write_bytes(data[:at] + data[at + 12 + size:])
+    refusal(tmp_path / "p.png", "truncated or damaged")
+    with pytest.raises(InputError, match="download the mask again"):
+        load_mask(tmp_path / "p.png")
+
+
 def test_too_small_and_too_large():
     refusal(png(Image.new("RGB", (20, 20))), "20x20 pixels; a photo needs at least 64")
     refusal(png(Image.new("RGB", (2000, 63))), "2000x63")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
+from fuw.engine.dataset import _picture
 from fuw.engine.images import load_image, load_mask, load_parse
 from fuzz.damage import in_bytes, in_png
 from fuzz.door import Door
@@ -46,6 +47,7 @@ def doors() -> list[Door]:
         _door("ppm", photo, "PPM"),
         _door("parse", labels.convert("P"), "PNG", load_parse),
         _door("parse-grey", labels, "PNG", load_parse),
+        _door("skeleton", photo.quantize(64), "PNG", lambda path: _picture(path, (80, 96))),
         _door("mask", labels.point(lambda v: v * 13), "PNG", load_mask),
     ]
 
