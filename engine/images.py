@@ -136,7 +136,8 @@ def load_mask(path: str | Path, size: tuple[int, int] | None = None) -> U8:
 def _inside(image: Image.Image) -> U8:
     """A picture of any mode as a soft mask u8 (H, W)."""
     if image.mode.startswith("I"):
-        return (np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8)
+        deep: U8 = (np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8)
+        return deep
     if image.has_transparency_data:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image.convert("RGBA"))
