@@ -207,6 +207,11 @@ class ALIASGenerator(nn.Module):
         Returns:
             (b, 3, H, W) in -1..1; H and W rounded down to multiples of 128.
         """
+        return self.picture(self.last_features(x, seg, seg_div, misalign), x, seg_div)
+
+    def last_features(self, x: torch.Tensor, seg: torch.Tensor, seg_div: torch.Tensor,
+                      misalign: torch.Tensor) -> torch.Tensor:
+        """All levels, for the inputs of `forward` -> (b, c, H / shrink, W / shrink)."""
         noise = None
         if self.noise_seed is not None:
             noise = torch.Generator().manual_seed(self.noise_seed)
@@ -219,7 +224,7 @@ class ALIASGenerator(nn.Module):
                 y = block(y, seg_div, misalign, noise)
             else:
                 y = block(y, seg, None, noise)
-        return self.picture(y, x, seg_div)
+        return y
 
     def picture(self, y: torch.Tensor, x: torch.Tensor, seg_div: torch.Tensor) -> torch.Tensor:
         """The last features y, and the inputs -> (b, 3, H, W); shared with the sparse form."""

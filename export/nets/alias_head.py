@@ -20,6 +20,7 @@ SMALL, MOST_HALVINGS = 128, 3  # height at about which regions are found: 1024 s
 WIDTHS = (16, 24, 32, 48)  # of the small U-Net, largest size first
 CELL, REACH = 8, 5  # a region's colour near a place: in cells of 8x8, over 5x5 cells
 FAR = 0.03  # weight of the colour over the whole picture beside the one near a place
+LOUD = 8.0  # of gates and weights: a little movement must be able to shut one
 NONE = 1e-3  # of a mean weight: a region that is nowhere
 
 
@@ -32,6 +33,15 @@ def shrinkage(height: int) -> int:
     """A power of two: how many pixels of the picture make one of the small map."""
     cells = max(1, int(height) // SMALL)  # traced, a height is a tensor
     return 1 << min(MOST_HALVINGS, cells.bit_length() - 1)
+
+
+def full_gain(module: nn.Module) -> None:
+    """Begin with weights that keep the size of a signal, as no norm behind them restores it."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, a=SLOPE)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
 
 
 class Regions(nn.Module):
@@ -48,6 +58,7 @@ class Regions(nn.Module):
         self.whole = nn.Conv2d(WIDTHS[-1], WIDTHS[-1], 1)
         pairs = zip(WIDTHS[1:], WIDTHS[:-1], strict=True)
         self.up = nn.ModuleList(nn.Conv2d(below + own, own, 3, padding=1) for below, own in pairs)
+        full_gain(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(b, inputs, h, w), h and w multiples of 8 -> (b, 16, h, w)."""
@@ -77,7 +88,7 @@ class Composition(nn.Module):
     gather: torch.Tensor
 
     def __init__(self, features: int, inputs: int = 9, labels: int = 8, colours: int = 4,
-                 hidden: int = 16) -> None:
+                 hidden: int = 24) -> None:
         super().__init__()
         self.colours = colours
         self.regions = Regions(inputs + labels)
@@ -86,6 +97,7 @@ class Composition(nn.Module):
         self.from_regions = nn.Conv2d(WIDTHS[0], hidden, 1)
         self.from_features = nn.Conv2d(features, hidden, 3, padding=1)
         self.from_inputs = nn.Conv2d(inputs + labels, hidden, 1)
+        full_gain(self)
         self.gates = nn.Conv2d(hidden, 4 + colours, 1)
         self.paint = nn.Conv2d(hidden, 3, 1)
         kinds = 4 + colours  # of choices, three colours each
@@ -105,6 +117,12 @@ class Composition(nn.Module):
         Returns:
             (b, 3, H, W) in -1..1.
         """
+        return self.compose(*self.choices(y, x, seg))
+
+    def choices(self, y: torch.Tensor, x: torch.Tensor, seg: torch.Tensor,
+                ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What there is to choose from: logits (b, k, H, W), and k colours (b, 3 k, H, W):
+        agnostic person, warped garment, paint, then regions, and a coarse picture."""
         n = shrinkage(x.shape[2])
         small = torch.cat((F.avg_pool2d(x, n), F.avg_pool2d(seg, n)), 1)
         regions = self.regions(small)
@@ -112,7 +130,7 @@ class Composition(nn.Module):
         maps = torch.cat((self.region_colours(regions, small),
                           torch.tanh(self.coarse(regions))), 1)
         maps = F.interpolate(maps, size=x.shape[2:], mode="bilinear", align_corners=False)
-        hidden = self.from_features(F.leaky_relu(y, SLOPE))
+        hidden = self.from_features(F.leaky_relu(F.instance_norm(y), SLOPE))
         hidden = hidden + F.interpolate(self.from_regions(regions), size=y.shape[2:],
                                         mode="bilinear", align_corners=False)
         if y.shape[2] != x.shape[2]:
@@ -121,8 +139,12 @@ class Composition(nn.Module):
         weight, own = self.from_inputs.weight, x.shape[1]
         hidden = hidden + F.conv2d(x, weight[:, :own], self.from_inputs.bias)
         hidden = F.leaky_relu(hidden + F.conv2d(seg, weight[:, own:]), SLOPE)
-        gates = torch.softmax(self.gates(hidden), 1)
-        choices = torch.cat((x[:, 0:3], x[:, 6:9], torch.tanh(self.paint(hidden)), maps), 1)
+        colours = (x[:, 0:3], x[:, 6:9], torch.tanh(self.paint(hidden)), maps)
+        return LOUD * self.gates(hidden), torch.cat(colours, 1)
+
+    def compose(self, logits: torch.Tensor, choices: torch.Tensor) -> torch.Tensor:
+        """Logits (b, k, H, W) and colours (b, 3 k, H, W) -> the picture (b, 3, H, W)."""
+        gates = torch.softmax(logits, 1)
         # 1x1 convolutions that give each gate to three colours and add the choices up: runtimes
         # copy for splits, stacks and sums of slices.
         out: torch.Tensor = F.conv2d(F.conv2d(gates, self.spread) * choices, self.gather)
@@ -133,7 +155,7 @@ class Composition(nn.Module):
 
         regions (b, 16, h, w), small (b, 17, h, w) -> (b, 3 * colours, h, w), smooth maps.
         """
-        weights = torch.sigmoid(self.weights(regions))
+        weights = torch.sigmoid(LOUD * self.weights(regions))
         sums = []
         for i in range(self.colours):
             person, garment = weights[:, i : i + 1], weights[:, self.colours + i:][:, :1]

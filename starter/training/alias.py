@@ -35,8 +35,10 @@ from fuw.starter.training.start import grow
 
 WIDTH, LEAST, LEVELS = 0.125, 8, 7
 FULL_HEIGHT = 512  # a level less at 256
-L1, EDGES, PERCEPT, GAN, MATCHING = 5.0, 2.0, 1.0, 0.1, 1.0
-FROZEN = {"gmm": gmm.WIDTH, "seg": seg.WIDTH}
+L1, EDGES, CHOICE, PERCEPT, GAN, MATCHING = 5.0, 2.0, 1.0, 1.0, 0.1, 1.0
+SURE = 0.06  # a colour that is off by this much more than another is chosen e times less
+FROZEN: dict[str, dict[str, Any]] = {"gmm": {"width": gmm.WIDTH},
+                                     "seg": {"width": seg.WIDTH, "hint": seg.HINT}}
 SEEN = 256  # height at which a picture is looked at: smaller ones cost a fraction
 PREDICTED = 0.5  # share of samples whose label map is the segmentation generator's
 
@@ -84,10 +86,6 @@ class Painting:
         levels = LEVELS - (self.size < FULL_HEIGHT)
         net = build("alias", WIDTH, least=LEAST, levels=levels, compose=True)
         assert isinstance(net, ALIASGenerator)
-        bias = net.head.gates.bias
-        assert bias is not None
-        with torch.no_grad():  # begins as the agnostic person, and a little of everything
-            bias.copy_(torch.eye(len(bias))[0])
         grow(net, self.weights / "alias_start.pt")
         if self.size >= FULL_HEIGHT:
             grow(net, self.weights / f"alias_{FULL_HEIGHT // 2}.pt")
@@ -111,10 +109,14 @@ class Painting:
         device = batch["labels"].device
         x, seg, seg_div, misalign = self.inputs(batch)
         truth = _float(batch["truth"])
-        painted = net(x, seg, seg_div, misalign).float()
+        assert isinstance(net, ALIASGenerator)
+        logits, choices = net.head.choices(net.last_features(x, seg, seg_div, misalign), x, seg_div)
+        painted = net.head.compose(logits.float(), choices.float())
+        right = choice(logits.float(), choices.float(), truth)
         plain, sharp = F.l1_loss(painted, truth), edges(painted, truth)
-        loss = L1 * plain + EDGES * sharp
-        parts = {"l1": float(plain.detach()), "edges": float(sharp.detach())}
+        loss = L1 * plain + EDGES * sharp + CHOICE * right
+        parts = {"l1": float(plain.detach()), "edges": float(sharp.detach()),
+                 "choice": float(right.detach())}
         if self.perceive:
             see = self._frozen("perception", device)
             small = max(1, truth.shape[2] // SEEN)
@@ -165,7 +167,7 @@ class Painting:
     def _frozen(self, name: str, device: torch.device) -> nn.Module:
         if name not in self.frozen:
             if name in FROZEN:
-                net = build(name, FROZEN[name])
+                net = build(name, **FROZEN[name])
                 path = self.weights / f"{name}.pt"
                 net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["ema"])
             elif name == "perception":
@@ -209,6 +211,21 @@ class Painting:
         """Take up `extra` again."""
         if self.gan and "critic" in state:
             self.critic(torch.device("cpu")).load_state_dict(state["critic"])
+
+
+def choice(logits: Tensor, choices: Tensor, truth: Tensor) -> Tensor:
+    """What teaches the gates and what they choose from, before they choose well.
+
+    A gate that is shut passes no gradient, so L1 of the picture alone ends with one gate open
+    everywhere. Cross entropy against the choice that is nearest to the truth does not; and all
+    that is painted is to be like the truth, most where it is chosen.
+    """
+    b, k, height, width = logits.shape
+    off = (choices.reshape(b, k, 3, height, width) - truth[:, None]).abs().mean(2)
+    best = (-off.detach() / SURE).softmax(1)
+    gates = -(best * logits.log_softmax(1)).sum(1).mean()
+    painted = ((best[:, 2:] + 0.1) * off[:, 2:]).sum(1).mean()
+    return gates + painted
 
 
 def edges(painted: Tensor, truth: Tensor) -> Tensor:
