@@ -11,7 +11,8 @@ from fuw.bench.chain import PARTS, TOTAL
 from fuw.bench.report import STAGES, Run, ceilings_line, machine_line, rows_of, table
 from fuw.engine.files import write_whole
 
-COLOURS = ("#2266cc", "#dd7711", "#339966", "#aa3377", "#777777", "#bbaa22", "#33aacc", "#884422")
+COLOURS = ("#2266cc", "#dd7711", "#339966", "#aa3377", "#bbaa22", "#777777", "#884422", "#33aacc",
+           "#5544aa", "#222222", "#cc3333", "#88bb33")
 PALE = "#d8dde6"
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:64em;padding:0 1em;
 color:#1a1a1a}h1,h2{line-height:1.2}svg{display:block;margin:.5em 0 2em;max-width:100%}
@@ -87,7 +88,8 @@ def bars(groups: Mapping[str, Mapping[str, tuple[float, float]]], legend: Sequen
                 f"{value:.0f}{escape(name[5:]) if name.startswith('floor') else ''}</text>")
             y += step
         y += 8
-    return _svg("".join(parts) + _legend(legend, y), left + wide + 110, y + 24)
+    places = {name: place for place, name in enumerate(legend)}
+    return _svg("".join(parts) + _legend(places, y), left + wide + 110, y + 24)
 
 
 def _stages(told: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -115,12 +117,15 @@ def _stages(told: Mapping[str, Any], names: Sequence[str]) -> str:
         parts.append(f"<text x='{x + 5:.0f}' y='{y + 16}'>"
                      f"{told[name]['rows'][TOTAL]['p50']:.0f}</text>")
         y += high
-    return _svg("".join(parts), left + wide + 110, y + 6)
+    networks = {stage: place for place, stage in enumerate(STAGES)
+                if any(f"{stage} network" in told[name]["rows"] for name in names)}
+    return _svg("".join(parts) + _legend(networks, y + 4), left + wide + 110, y + 22)
 
 
-def _legend(names: Sequence[str], y: float) -> str:
+def _legend(places: Mapping[str, int], y: float) -> str:
+    """Names beside the colours of their places."""
     parts, x = [], 170.0
-    for place, name in enumerate(names):
+    for name, place in places.items():
         colour = COLOURS[place % len(COLOURS)]
         parts.append(f"<rect x='{x:.0f}' y='{y:.0f}' width='11' height='11' fill='{colour}'/>"
                      f"<text x='{x + 16:.0f}' y='{y + 10:.0f}'>{escape(name)}</text>")

@@ -26,15 +26,16 @@ class Stats:
         return Stats(float(p50), float(p90), float(p99), len(ms))
 
 
-def shares(seconds: Mapping[str, float], budget: float, least: int = 2, most: int = 20,
-           ) -> dict[str, int]:
+def shares(seconds: Mapping[str, float], budget: float, least: Mapping[str, int],
+           most: int = 20) -> dict[str, int]:
     """How often each thing runs: equal parts of `budget` seconds, `least` to `most` times.
 
     Args:
         seconds: what one run of each takes, as the warm-up showed.
+        least: of each, however long it takes.
     """
     part = budget / max(1, len(seconds))
-    return {name: int(min(most, max(least, part // max(spent, 1e-6))))
+    return {name: int(min(most, max(least[name], part // max(spent, 1e-6))))
             for name, spent in seconds.items()}
 
 

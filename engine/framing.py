@@ -113,9 +113,13 @@ def on_ground(image: U8, mask: U8) -> U8:
         return image
     # One pixel in, so that the old background does not shine through the edge.
     soft = cv2.blur(cv2.erode(mask, np.ones((3, 3), np.uint8)), (3, 3))
-    alpha = soft.astype(np.float32)[..., None] / 255
     ground = np.array(GROUND, np.float32)
-    return np.rint(ground + (image - ground) * alpha).astype(np.uint8)
+    out = np.full_like(image, GROUND)
+    cv2.copyTo(image, (soft == 255).view(np.uint8), out)
+    edge = np.nonzero((soft > 0) & (soft < 255))  # only there anything is blended
+    alpha = soft[edge].astype(np.float32)[:, None] / 255
+    out[edge] = np.rint(ground + (image[edge] - ground) * alpha).astype(np.uint8)
+    return out
 
 
 def _medians(counts: I64) -> npt.NDArray[np.float64]:
