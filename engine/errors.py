@@ -38,6 +38,10 @@ class BackendError(FuwError):
     exit_code = 6
 
 
+class NoRoom(BackendError):
+    """A GPU without enough free memory."""
+
+
 class ExportError(FuwError):
     """An exported network that did not prove equal to what it came from."""
 

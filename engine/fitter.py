@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
-from fuw.engine import judgement, pipeline
+from fuw.engine import host_fit, judgement, pipeline
 from fuw.engine.arrays import U8
 from fuw.engine.backend import Model, OpenOptions
 from fuw.engine.choose import Choice, choose
 from fuw.engine.clock import Clock
+from fuw.engine.device_fit import FIT_NETS, DeviceFit
 from fuw.engine.errors import CheckpointError, FuwError, InputError
 from fuw.engine.finite import Watched
 from fuw.engine.folders import cache_folder
@@ -24,8 +26,10 @@ from fuw.engine.framing import garment_frame, on_ground, person_frame, whole_fra
 from fuw.engine.images import INSIDE, Photo, Source, load_image
 from fuw.engine.nets import Networks
 from fuw.engine.ops import Ops, cpu_ops
-from fuw.engine.records import Fit, Garment, Given, Person
+from fuw.engine.records import Fit, Garment, Given, Parts, Person
 from fuw.engine.weights import find_models
+from fuw.kernels.device import Device
+from fuw.kernels.launch import CudaDevice
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +48,8 @@ class Options:
         mask_net: cloth mask network: "u2net", "u2netp", "tracer_b7", or "auto".
         size: (height, width) of the picture.
         cache: folder for compiled engines; None means the user's cache folder.
+        batch: pairs that are dressed at once where `fit` gets several, by networks exported with
+            that `--batch`; without such files they are dressed one by one.
     """
 
     weights: str = "starter"
@@ -55,6 +61,7 @@ class Options:
     mask_net: str = "auto"
     size: tuple[int, int] = (1024, 768)
     cache: Path | None = None
+    batch: int = 1
 
 
 class Fitter:
@@ -68,9 +75,17 @@ class Fitter:
     """
 
     def __init__(self, nets: Networks, ops: Ops, options: Options, summary: str,
-                 on_stage: Callable[[str, float], None] | None = None) -> None:
+                 on_stage: Callable[[str, float], None] | None = None,
+                 many: Networks | None = None, gpu: Device | None = None) -> None:
+        """
+        Args:
+            many: seg, gmm and alias for `options.batch` pairs at a time.
+            gpu: the device that the networks are open on; the Fitter closes it.
+        """
         self.nets, self.ops, self.options, self.summary = nets, ops, options, summary
-        self._on_stage = on_stage
+        self._on_stage, self._many, self._gpu = on_stage, many, gpu
+        self._single = gpu and DeviceFit(nets, gpu, options.size)
+        self._batch = gpu and many and DeviceFit(many, gpu, options.size, options.batch)
 
     @classmethod
     def open(cls, *, on_stage: Callable[[str, float], None] | None = None,
@@ -93,11 +108,14 @@ class Fitter:
         models = _models(chosen, choice)
         mask_net = _mask_net(chosen.mask_net, models)
         cache = chosen.cache or cache_folder()
-        nets = Networks(models, choice.backend(),
-                        OpenOptions(chosen.threads, choice.device, cache / choice.name),
-                        mask_net, chosen.weights, _in_fp32(chosen, choice, models))
+        several = _batched(chosen, choice)
+        gpu = None if choice.device == "cpu" else CudaDevice(choice.device)
+        how = OpenOptions(chosen.threads, choice.device, cache / choice.name, gpu)
+        nets = Networks(models, choice.backend(), how, mask_net, chosen.weights,
+                        _in_fp32(chosen, choice, models))
+        many = several and Networks(several, choice.backend(), how, mask_net, chosen.weights)
         summary = f"{choice.name} {choice.precision} on {choice.device}"
-        return cls(nets, cpu_ops(), chosen, summary, on_stage)
+        return cls(nets, cpu_ops(), chosen, summary, on_stage, many or None, gpu)
 
     def person(self, source: Source, given: Given | None = None, *, framed: bool = False,
                ) -> Person:
@@ -112,8 +130,7 @@ class Fitter:
             InputError: not a usable photo. NoPersonError: nobody found.
         """
         clock, nets = Clock(self._on_stage), Watched(self.nets)
-        with clock("read"):
-            photo = load_image(source, "person photo")
+        photo = _photo(source, "person photo", clock)
         frame, people_found, given = self._frame(nets, photo, given or Given(), framed, clock)
         image = frame.apply(photo.pixels)
         maps = pipeline.prepare_person(nets, self.ops, image, clock, given)
@@ -131,8 +148,7 @@ class Fitter:
             framed: the photo is cut like a VITON-HD picture already; keep it as it is.
         """
         clock, nets = Clock(self._on_stage), Watched(self.nets)
-        with clock("read"):
-            photo = load_image(source, "garment photo")
+        photo = _photo(source, "garment photo", clock)
         soft = photo.cutout if mask is None else mask  # a cut-out brings its own mask
         if soft is None:
             soft = pipeline.prepare_garment(nets, self.ops, photo.pixels, clock)
@@ -148,30 +164,78 @@ class Fitter:
         warnings = judgement.judge_photo(photo.warnings) + judgement.judge_garment(binary)
         return Garment(image, binary, soft, (*warnings, *nets.warnings), dict(clock.ms))
 
-    def fit(self, person: Person, garment: Garment, seed: int = 0) -> Fit:
-        """Dress the person in the garment; same seed, inputs, machine and backend: same bytes."""
-        height, width = self.options.size
-        for what, picture in (("person", person.image), ("garment", garment.image)):
-            if picture.shape[:2] != (height, width):
-                raise InputError(
-                    f"the {what} was prepared for pictures of {picture.shape[0]}x"
-                    f"{picture.shape[1]}, this Fitter makes {height}x{width}; prepare it with this "
-                    "Fitter"
-                )
-        clock, nets = Clock(self._on_stage), Watched(self.nets)
-        image, parts = pipeline.fit(nets, self.ops, person, garment.image, garment.mask,
-                                    clock, self.ops.seg_noise(seed))
-        return Fit(image, parts, person, garment, dict(clock.ms),
-                   person.warnings + garment.warnings + nets.warnings, self.nets.origins())
+    @overload
+    def fit(self, person: Person, garment: Garment, seed: int = 0) -> Fit: ...
+    @overload
+    def fit(self, person: Person, garment: Sequence[Garment], seed: int = 0) -> list[Fit]: ...
+    @overload
+    def fit(self, person: Sequence[Person], garment: Garment | Sequence[Garment],
+            seed: int = 0) -> list[Fit]: ...
+    def fit(self, person: Person | Sequence[Person], garment: Garment | Sequence[Garment],
+            seed: int = 0) -> Fit | list[Fit]:
+        """Dress the person in the garment; same seed, inputs, machine and backend: same bytes.
+
+        Args:
+            person, garment: or lists of them: one person in many garments, one garment on many
+                people, or pair by pair. Every fit of a list is as it would be alone.
+
+        Raises:
+            InputError: prepared for another size of picture, or lists of unequal length.
+            NoRoom: the GPU's memory does not suffice; the sentence names a batch that fits.
+        """
+        if isinstance(person, Person) and isinstance(garment, Garment):
+            return self._fit([(person, garment)], seed)[0]
+        pairs = paired([person] if isinstance(person, Person) else person,
+                       [garment] if isinstance(garment, Garment) else garment)
+        return list(self.fit_many(pairs, seed))
 
     def fit_many(self, pairs: Iterable[tuple[Person, Garment]], seed: int = 0) -> Iterator[Fit]:
-        """Dress pair after pair; a person or garment that recurs was prepared once."""
+        """Dress pair after pair, `options.batch` at a time; a person or garment that recurs was
+        prepared once."""
+        rest = iter(pairs)
+        while some := list(islice(rest, self.options.batch if self._many else 1)):
+            yield from self._fit(some, seed)
+
+    def _fit(self, pairs: Sequence[tuple[Person, Garment]], seed: int) -> list[Fit]:
+        """Dress as many pairs as fit into one batch."""
         for person, garment in pairs:
-            yield self.fit(person, garment, seed)
+            self._check_size("person", person.image)
+            self._check_size("garment", garment.image)
+        clock = Clock(self._on_stage)
+        many = self._many if len(pairs) > 1 else None
+        nets = Watched(self.nets)
+        made: list[tuple[U8, Parts]] | None = None
+        if resident := self._batch if many else self._single:
+            made = resident.dress(pairs, seed, clock)
+        elif many:
+            nets = Watched(many)
+            made = host_fit.dress_batch(nets, self.ops, pairs, seed, clock, self.options.batch)
+        if made is None:  # no GPU; or a network overflowed there, and is watched step by step
+            made = [host_fit.dress(nets, self.ops, pair, seed, clock) for pair in pairs]
+        spent = {stage: ms / len(pairs) for stage, ms in clock.ms.items()}
+        return [Fit(image, parts, person, garment, spent,
+                    person.warnings + garment.warnings + nets.warnings, self.nets.origins())
+                for (image, parts), (person, garment) in zip(made, pairs, strict=True)]
+
+    def _check_size(self, what: str, picture: U8) -> None:
+        height, width = self.options.size
+        if picture.shape[:2] != (height, width):
+            raise InputError(
+                f"the {what} was prepared for pictures of {picture.shape[0]}x{picture.shape[1]}, "
+                f"this Fitter makes {height}x{width}; prepare it with this Fitter"
+            )
 
     def close(self) -> None:
-        """Close the networks; the Fitter opens them again if it is used again."""
-        self.nets.close()
+        """Wait for what is under way and close the networks. A Fitter on a CPU opens them again if
+        it is used again; one on a GPU stays closed."""
+        for resident in (self._single, self._batch):
+            if resident is not None:
+                resident.close()
+        for nets in (self.nets, self._many):
+            if nets is not None:
+                nets.close()
+        if self._gpu is not None:
+            self._gpu.close()
 
     def __enter__(self) -> Fitter:
         return self
@@ -202,14 +266,21 @@ class Fitter:
         return frame, len(people), replace(given.framed(frame), body=body)
 
 
+def _photo(source: Source, name: str, clock: Clock) -> Photo:
+    """The photo, read in the stage "read" unless it was read before."""
+    if isinstance(source, Photo):
+        return source
+    with clock("read"):
+        return load_image(source, name)
+
+
 def _models(options: Options, choice: Choice) -> dict[str, Model]:
     """The files that `choice` runs. A GPU computes in what the file says: where the precision was
     left open, a network without a file in the chosen one takes its fp32 file, and a warning says
     so."""
     found = _stored(options, choice.stored)
     if choice.device == "cpu":
-        return {name: replace(model, precision="fp32" if model.spec.cpu_fp32 else choice.precision)
-                for name, model in found.items()}
+        return {name: _lowered(model, choice) for name, model in found.items()}
     if options.precision == "auto" and choice.stored != "fp32":
         plain = _stored(options, "fp32")
         if missing := sorted(set(plain) - set(found)):
@@ -217,7 +288,44 @@ def _models(options: Options, choice: Choice) -> dict[str, Model]:
                         "--%s", choice.stored, ", ".join(missing), options.weights,
                         choice.stored)  # fmt: skip
         found = {**plain, **found}
-    return found
+    return {name: _lowered(model, choice) for name, model in found.items()}
+
+
+def paired(people: Sequence[Person], garments: Sequence[Garment],
+           ) -> list[tuple[Person, Garment]]:
+    """One with many, many with one, or one by one; raises InputError for unequal lengths."""
+    count = len(garments) if len(people) == 1 else len(people)
+    if len(people) not in (1, count) or len(garments) not in (1, count):
+        raise InputError(f"{len(people)} people and {len(garments)} garments make no pairs; give "
+                         "one person, one garment, or as many of the one as of the other")
+    return [(people[i % len(people)], garments[i % len(garments)]) for i in range(count)]
+
+
+def _batched(options: Options, choice: Choice) -> dict[str, Model]:
+    """The networks of a fit for `options.batch` pairs at a time; none where that is 1 or files are
+    missing, which a warning says."""
+    if options.batch < 1:
+        raise InputError(f"a batch of {options.batch} holds nothing; give 1 or more")
+    if options.batch == 1:
+        return {}
+    try:
+        found = _stored(options, choice.stored, options.batch)
+    except CheckpointError:
+        found = {}
+    if missing := [name for name in FIT_NETS if name not in found]:
+        log.warning("no %s files of %s for a batch of %d, so pairs are dressed one by one; write "
+                    "them: fuw-export --weights %s --batch %d", choice.stored, ", ".join(missing),
+                    options.batch, options.weights, options.batch)  # fmt: skip
+        return {}
+    return {name: _lowered(found[name], choice) for name in FIT_NETS}
+
+
+def _lowered(model: Model, choice: Choice) -> Model:
+    """The model in the precision that a CPU computes in; a GPU takes what the file says, and of a
+    sparse graph its dense twin, since shapes that follow the data make no CUDA graph."""
+    if choice.device != "cpu":
+        return model.dense or model
+    return replace(model, precision="fp32" if model.spec.cpu_fp32 else choice.precision)
 
 
 def _in_fp32(options: Options, choice: Choice, models: dict[str, Model]) -> dict[str, Model]:
@@ -230,10 +338,10 @@ def _in_fp32(options: Options, choice: Choice, models: dict[str, Model]) -> dict
         return {}
 
 
-def _stored(options: Options, precision: str) -> dict[str, Model]:
-    models = find_models(options.weights, precision, options.size)
+def _stored(options: Options, precision: str, batch: int = 1) -> dict[str, Model]:
+    models = find_models(options.weights, precision, options.size, batch)
     if options.fill:
-        models = {**find_models(options.fill, precision, options.size), **models}
+        models = {**find_models(options.fill, precision, options.size, batch), **models}
     return models
 
 

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from fuw.engine.arrays import F32
 from fuw.engine.backend import Backend, Model, Network, OpenOptions
 from fuw.engine.errors import BackendError, CheckpointError
 from fuw.engine.networks import network
 
+F_co = TypeVar("F_co", covariant=True)
 
-class Nets(Protocol):
+
+class FitNets(Protocol[F_co]):
+    """What a fit asks of its networks: to be called, and to answer in the kind that they are given.
+    """
+
+    def __getitem__(self, name: str) -> Callable[..., Sequence[F_co]]:
+        """The network called `name`."""
+
+
+class Nets(FitNets[F32], Protocol):
     """What the pipeline asks of its networks; the bench's baseline answers the same questions."""
 
     @property
     def mask_net(self) -> str:
         """Name of the cloth mask network."""
-
-    def __getitem__(self, name: str) -> Callable[..., list[F32]]:
-        """The network called `name`."""
 
     def fit(self, name: str) -> Mapping[str, int]:
         """Parameters of its pre-processing twin."""

@@ -1,22 +1,71 @@
 """The pre- and post-processing steps by name: one class per device, chosen once.
 
-The pipeline calls `ops.<step>` and never asks where it runs. `Ops` is the CPU; what a GPU does
-itself, its class puts in the place of the same name (same arguments, same result).
+The pipeline calls `ops.<step>` and never asks where it runs. `Ops` is the CPU, `Steps` of
+`kernels.steps` a GPU: the same names and arguments, over NumPy's arrays and over device arrays.
 """
 
-from fuw.engine.arrays import F32, U8
-from fuw.kernels import cpu
-from fuw.kernels.gpu import Real
-from fuw.kernels.launch import CudaDevice
-from fuw.kernels.steps import Steps
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
-U2NETS = ("u2net", "u2netp")
+from fuw.engine.arrays import F32, U8, F, U
+from fuw.kernels import cpu
+from fuw.kernels.steps import U2NETS
+
+
+class FitOps(Protocol[U, F]):
+    """The steps of a fit (3.2 to 3.4) on any device; told where the twins stand, `kernels.cpu`."""
+
+    def beside(self) -> AbstractContextManager[None]:
+        """What is done inside may run beside what follows, until `together`."""
+
+    def together(self) -> None:
+        """What follows runs after everything that ran beside."""
+
+    def seg_input(self, mask: U, cloth: U, parse13: U, skeleton: U, noise: F) -> F:
+        """x of the segmentation generator."""
+
+    def seg_labels(self, probabilities: F, height: int, width: int) -> U:
+        """Its arg max in 13 groups."""
+
+    def group7(self, parse13: U) -> U:
+        """13 groups -> 7."""
+
+    def one_hot(self, labels: U, n: int) -> F:
+        """Labels as channels."""
+
+    def gmm_input(self, parse7: U, skeleton: U, agnostic: U, cloth: U) -> tuple[F, F]:
+        """a, b of the matcher."""
+
+    def warp_garment(self, cloth: U, mask: U, theta: F, height: int, width: int) -> tuple[F, F]:
+        """W_c and W_m."""
+
+    def misalignment(self, upper: F, warped_mask: F) -> F:
+        """M_misalign."""
+
+    def split_seg(self, seg7: F, misalign: F) -> F:
+        """S^_div."""
+
+    def alias_input(self, agnostic: U, skeleton: U, warped: F) -> F:
+        """x of ALIAS."""
+
+    def to_image(self, x: F) -> U:
+        """-1..1 -> 8 bit."""
+
+    def to_mask(self, x: F) -> U:
+        """0..1 -> 8 bit."""
 
 
 class Ops:
     """Every step on the CPU; the signatures and units are told where each function stands."""
 
     device = "cpu"
+
+    def beside(self) -> AbstractContextManager[None]:
+        """One after another is what a CPU does best: its networks use all cores."""
+        return nullcontext()
+
+    def together(self) -> None:
+        """Nothing ran beside."""
 
     # A person's photo into the networks, and their answers out (section 3.1).
     openpose_input = staticmethod(cpu.openpose_input)
@@ -61,12 +110,3 @@ class Ops:
 def cpu_ops() -> Ops:
     """The steps on NumPy and OpenCV."""
     return Ops()
-
-
-def cuda_ops(device: str = "cuda", real: Real = "f32") -> Steps:
-    """The same steps on a GPU, over device arrays; network tensors are f32 or f16.
-
-    Raises:
-        BackendError: pycuda, the driver or that GPU is not there.
-    """
-    return Steps(CudaDevice(device), real)

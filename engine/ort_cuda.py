@@ -1,13 +1,15 @@
 """ONNX Runtime on an NVIDIA GPU: the path where there is no TensorRT engine.
 
 ONNX Runtime falls back to the CPU without an error when a library of CUDA does not load, so the
-session is asked where it runs. The binding is tested on the CPU; never run on a GPU.
+session is asked where it runs, and a node that CUDA has no kernel for is told. The binding is
+tested on the CPU; never run on a GPU.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import threading
 import warnings
 from collections.abc import Mapping
@@ -16,59 +18,67 @@ from typing import Any
 
 import numpy as np
 
-from fuw.engine.arrays import F32
 from fuw.engine.backend import Model, OpenOptions, Session
-from fuw.engine.errors import BackendError
+from fuw.engine.errors import BackendError, NoRoom
+from fuw.engine.on_device import OnDevice
 from fuw.engine.ort import first_line
 from fuw.engine.probe import ANSWER, QUESTION, one_node
-from fuw.kernels.launch import parse_device
+from fuw.engine.weights import proved
+from fuw.kernels.device import Device, DeviceArray
+from fuw.kernels.launch import CudaDevice, parse_device
+
+log = logging.getLogger(__name__)
 
 PROVIDER = "CUDAExecutionProvider"
 
 
-class BoundSession:
-    """A session whose inputs and outputs lie on the device from the start; runs take turns."""
+class BoundSession(OnDevice):
+    """A session that reads and writes arrays of our device, on our device's stream."""
 
-    def __init__(self, ort: ModuleType, session: Any, model: Model, kind: str = "cuda",
-                 number: int = 0) -> None:
+    def __init__(self, ort: ModuleType, session: Any, model: Model, device: Device,
+                 kind: str = "cuda", number: int = 0, owns: bool = True) -> None:
         """
         Args:
-            kind: where the buffers lie, in ONNX Runtime's words; "cpu" in tests without a GPU.
+            kind: where the arrays lie, in ONNX Runtime's words; "cpu" in tests without a GPU.
             number: of the GPU.
+            owns: `device` is closed with the session.
         """
-        def buffer(shape: tuple[int, ...]) -> Any:
-            return ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, kind, number)
+        super().__init__(device, owns)
+        self._session = session
+        self._place, self._lock = (kind, number, np.float32), threading.Lock()
+        self._settings = ort.RunOptions()
+        # Otherwise every run ends with a wait for the stream.
+        self._settings.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        self._outputs = {t.name: t.shape(model.sizes, model.batch) for t in model.spec.outputs}
 
-        self._session, self._lock = session, threading.Lock()
-        self._binding = session.io_binding()
-        spec, sizes, batch = model.spec, model.sizes, model.batch
-        self._inputs = {t.name: buffer(t.shape(sizes, batch)) for t in spec.inputs}
-        self._outputs = {t.name: buffer(t.shape(sizes, batch)) for t in spec.outputs}
-        for name, value in self._inputs.items():
-            self._binding.bind_ortvalue_input(name, value)
-        for name, value in self._outputs.items():
-            self._binding.bind_ortvalue_output(name, value)
-
-    def run(self, feeds: Mapping[str, F32]) -> list[F32]:
-        """Run once, host to host; outputs in the order of the spec."""
-        with self._lock:
+    def queue(self, feeds: Mapping[str, DeviceArray]) -> list[DeviceArray]:
+        """Queue a run; nothing waits, unless nodes of the network run on the CPU."""
+        with self._lock, self._device.queueing() as stream:
             if self._session is None:
                 raise BackendError("this ONNX Runtime session was closed; open another Fitter")
+            if stream != self._device.stream:
+                raise BackendError("ONNX Runtime keeps to one stream; this is a mistake in fuw, "
+                                   "please report it")
+            answers = {name: self._device.empty(shape, np.float32)
+                       for name, shape in self._outputs.items()}
             try:
-                for name, value in feeds.items():
-                    self._inputs[name].update_inplace(value)
-                self._binding.synchronize_inputs()
-                self._session.run_with_iobinding(self._binding)
-                self._binding.synchronize_outputs()
-                return [np.array(value.numpy(), np.float32) for value in self._outputs.values()]
+                binding = self._session.io_binding()
+                for name, array in feeds.items():
+                    binding.bind_input(name, *self._place, array.shape, array.pointer)
+                for name, array in answers.items():
+                    binding.bind_output(name, *self._place, array.shape, array.pointer)
+                self._session.run_with_iobinding(binding, self._settings)
             except Exception as error:  # ONNX Runtime's own family has no common public base
-                raise BackendError(f"ONNX Runtime CUDA failed: {_cause(error)}") from error
+                raise failure("ONNX Runtime CUDA failed", error) from error
+        return list(answers.values())
 
     def close(self) -> None:
-        """Drop the session and its buffers; a second call does nothing."""
+        """Drop the session; a second call does nothing."""
         with self._lock:
-            self._session = self._binding = None
-            self._inputs, self._outputs = {}, {}
+            if self._session is None:
+                return
+            self._session = None
+        self._close_device()
 
 
 class OrtCuda:
@@ -84,18 +94,27 @@ class OrtCuda:
                 CPU), no such GPU, or the file or the memory does not do.
         """
         ort, number = _onnxruntime(), parse_device(options.device)
-        session = _session(ort, str(model.path), number, model.spec.name)
+        model = model.dense or model  # the sparse form's shapes follow its data: no CUDA graph
+        device = options.gpu or CudaDevice(options.device)
         try:
-            return BoundSession(ort, session, model, "cuda", number)
-        except Exception as error:
-            raise BackendError(f"{model.spec.name}: no buffers on {options.device}: "
-                               f"{_cause(error)}") from error
+            session = _session(ort, str(proved(model)), number, model.spec.name, device.stream)
+            return BoundSession(ort, session, model, device, "cuda", number,
+                                owns=options.gpu is None)
+        except BaseException:
+            if options.gpu is None:
+                device.close()
+            raise
 
 
 def check(device: str) -> None:
-    """Run a network of one node on the GPU `device`; raises BackendError where that fails."""
-    session = _session(_onnxruntime(), one_node(), parse_device(device), "a network of one node")
-    answer = session.run(None, {"x": QUESTION})[0]
+    """Open the GPU as a Fitter would and run a network of one node on it; raises BackendError."""
+    ort, number = _onnxruntime(), parse_device(device)
+    gpu = CudaDevice(device)
+    try:
+        session = _session(ort, one_node(), number, "a network of one node", gpu.stream)
+        answer = session.run(None, {"x": QUESTION})[0]
+    finally:
+        gpu.close()
     if not np.array_equal(answer, ANSWER):
         raise BackendError(f"ONNX Runtime on {device} answers {answer} to relu; update the NVIDIA "
                            "driver, or use --device cpu")
@@ -118,12 +137,28 @@ def _onnxruntime() -> ModuleType:
     return module
 
 
-def _session(ort: ModuleType, file: str | bytes, number: int, name: str) -> Any:
-    """A session that really is on the GPU."""
+def _session(ort: ModuleType, file: str | bytes, number: int, name: str, stream: int) -> Any:
+    """A session that really is on the GPU, with all of its nodes if that can be had."""
+    try:
+        return _opened(ort, file, number, name, stream, strict=True)
+    except BackendError as error:
+        if "fallback to CPU EP" not in str(error):
+            raise
+    session = _opened(ort, file, number, name, stream, strict=False)
+    log.warning("%s: ONNX Runtime puts some of its nodes on the CPU; every run waits for them",
+                name)
+    return session
+
+
+def _opened(ort: ModuleType, file: str | bytes, number: int, name: str, stream: int,
+            strict: bool) -> Any:
     settings = ort.SessionOptions()
     settings.log_severity_level = 4  # what does not load is reported below, in one sentence
+    if strict:
+        settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     # TF32 keeps ten bits of the mantissa: fp32 would not hold its gate.
-    provider = (PROVIDER, {"device_id": str(number), "use_tf32": "0"})
+    provider = (PROVIDER, {"device_id": str(number), "use_tf32": "0",
+                           "user_compute_stream": str(stream)})
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
@@ -131,7 +166,7 @@ def _session(ort: ModuleType, file: str | bytes, number: int, name: str) -> Any:
                 ort.preload_dlls()
             session = ort.InferenceSession(file, settings, providers=[provider])
     except Exception as error:  # ONNX Runtime's own family has no common public base
-        raise BackendError(f"{name}: ONNX Runtime CUDA cannot open it: {_cause(error)}") from error
+        raise failure(f"{name}: ONNX Runtime CUDA cannot open it", error) from error
     there = session.get_providers()
     if PROVIDER not in there:
         raise BackendError(
@@ -142,9 +177,10 @@ def _session(ort: ModuleType, file: str | bytes, number: int, name: str) -> Any:
     return session
 
 
-def _cause(error: Exception) -> str:
+def failure(what: str, error: Exception) -> BackendError:
+    """`error` in a sentence; NoRoom where memory is what is missing."""
     words = first_line(error)
     if "memory" in words.lower() or "BFCArena" in words:
-        return (f"out of memory ({words}); use a smaller batch or --size, or close other programs "
-                "on that GPU")
-    return f"{words}; try --device cpu"
+        return NoRoom(f"{what}: out of memory ({words}); use a smaller batch or --size, or close "
+                      "other programs on that GPU")
+    return BackendError(f"{what}: {words}; try --device cpu")

@@ -14,12 +14,12 @@ from __future__ import annotations
 import numpy as np
 
 from fuw.engine import densepose, keypoints
-from fuw.engine.arrays import F32, U8
+from fuw.engine.arrays import F32, U8, F, U
 from fuw.engine.clock import Clock
 from fuw.engine.judgement import usable_people
-from fuw.engine.nets import Nets
-from fuw.engine.ops import Ops
-from fuw.engine.records import Given, Parts, PersonMaps
+from fuw.engine.nets import FitNets, Nets
+from fuw.engine.ops import FitOps, Ops
+from fuw.engine.records import Given, PartsOf, PersonMaps, Wearer
 from fuw.kernels.cpu.agnostic import OFFICIAL_HEIGHT
 
 
@@ -103,9 +103,12 @@ def prepare_garment(nets: Nets, ops: Ops, image: U8, clock: Clock) -> U8:
         return ops.mask_labels(nets.mask_net, d0, height, width)
 
 
-def fit(nets: Nets, ops: Ops, person: PersonMaps, c: U8, M_c: U8, clock: Clock,
-        noise: F32) -> tuple[U8, Parts]:
+def fit(nets: FitNets[F], ops: FitOps[U, F], person: Wearer[U], c: U, M_c: U, clock: Clock,
+        noise: F) -> tuple[U, PartsOf[U, F]]:
     """Dress the person in the garment.
+
+    Everything lies on the host, or on the device of `ops`; there the steps are only queued, and
+    arrays may carry a batch in front.
 
     Args:
         person: the maps of `prepare_person`.
@@ -116,19 +119,21 @@ def fit(nets: Nets, ops: Ops, person: PersonMaps, c: U8, M_c: U8, clock: Clock,
         I^ u8 (H, W, 3) RGB, and every intermediate.
     """
     P, I_a, S_a = person.skeleton, person.agnostic, person.groups_agnostic
-    height, width = I_a.shape[:2]
+    height, width = I_a.shape[-3:-1]
 
     with clock("seg"):  # 3.2 where the garment will be
         (S_hat_prob,) = nets["seg"](ops.seg_input(M_c, c, S_a, P, noise))
         S_hat13 = ops.seg_labels(S_hat_prob, height, width)
         S_hat7 = ops.group7(S_hat13)
-        S_hat = ops.one_hot(S_hat7, 7)
+        with ops.beside():  # the matcher looks at labels, only ALIAS at channels
+            S_hat = ops.one_hot(S_hat7, 7)
 
     with clock("warp"):  # 3.3 deform the garment
         (theta,) = nets["gmm"](*ops.gmm_input(S_hat7, P, I_a, c))
         W_c, W_m = ops.warp_garment(c, M_c, theta, height, width)
 
     with clock("misalign"):  # 3.4 claimed by S^, not covered by the warp
+        ops.together()
         M_misalign = ops.misalignment(S_hat, W_m)
         S_div = ops.split_seg(S_hat, M_misalign)
 
@@ -137,6 +142,6 @@ def fit(nets: Nets, ops: Ops, person: PersonMaps, c: U8, M_c: U8, clock: Clock,
 
     with clock("picture"):
         image = ops.to_image(I_hat)
-        parts = Parts(S_hat13, S_hat7, theta, ops.to_image(W_c), ops.to_mask(W_m),
-                      ops.to_mask(M_misalign))
+        parts = PartsOf(S_hat13, S_hat7, theta, ops.to_image(W_c), ops.to_mask(W_m),
+                        ops.to_mask(M_misalign))
     return image, parts

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from fuw.engine.arrays import F32, U8
+from fuw.engine.arrays import F32, U8, F, U
 from fuw.engine.frame import Frame
 from fuw.engine.images import save_image
 from fuw.engine.judgement import Warning_
 from fuw.kernels.cpu.parse import ARM_GROUPS, UPPER_GROUP
+
+U_co = TypeVar("U_co", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,22 @@ class PersonMaps:
     agnostic: U8
 
 
+class Wearer(Protocol[U_co]):
+    """What of a person a fit looks at: `PersonMaps`, or its copy on a device."""
+
+    @property
+    def skeleton(self) -> U_co:
+        """P."""
+
+    @property
+    def agnostic(self) -> U_co:
+        """I_a."""
+
+    @property
+    def groups_agnostic(self) -> U_co:
+        """S_a."""
+
+
 @dataclass(frozen=True)
 class Person(PersonMaps):
     """A person photo, prepared once and dressed many times.
@@ -109,8 +128,8 @@ class Garment:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Every intermediate of a fit.
+class PartsOf(Generic[U, F]):
+    """Every intermediate of a fit, on the host or on a device; there with a batch in front.
 
     Attributes:
         groups: arg max of the blurred S^ in 13 groups, u8 (H, W).
@@ -121,12 +140,15 @@ class Parts:
         misalign: M_misalign, u8 (H, W), rint(255 x).
     """
 
-    groups: U8
-    seg: U8
-    theta: F32
-    warped: U8
-    warped_mask: U8
-    misalign: U8
+    groups: U
+    seg: U
+    theta: F
+    warped: U
+    warped_mask: U
+    misalign: U
+
+
+Parts = PartsOf[U8, F32]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 Nothing is built here: an engine takes minutes, so a network without one runs in ONNX Runtime and
 a warning says how to build it. Parsing and building were tried without a GPU (TensorRT for RTX
-1.7); loading and running an engine has never been tried on a GPU.
+1.7); loading and running an engine has never been tried on a GPU. Whatever TensorRT allocates goes
+to the context that is current, so every call of it is made inside `Device.current`.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from typing import Any
 import numpy as np
 
 from fuw.engine import devices
-from fuw.engine.arrays import F32
 from fuw.engine.backend import Model, OpenOptions, Session
-from fuw.engine.errors import BackendError
+from fuw.engine.errors import BackendError, NoRoom
+from fuw.engine.on_device import OnDevice
 from fuw.engine.ort_cuda import OrtCuda
 from fuw.engine.store import Key, Store
 from fuw.engine.weights import folder_of
-from fuw.kernels.device import DeviceArray
+from fuw.kernels.device import Device, DeviceArray
 from fuw.kernels.launch import CudaDevice, parse_device
 
 log = logging.getLogger(__name__)
@@ -130,12 +131,17 @@ def portable(trt: ModuleType) -> bool:
 
 
 def check(device: str) -> None:
-    """Open the GPU as a session would, with TensorRT beside it; raises BackendError."""
+    """Open the GPU as a Fitter would, with TensorRT beside it; raises BackendError."""
     trt = package()
     gpu_named(device)
-    CudaDevice(device).close()
-    if trt.Runtime(logger(trt)) is None:
-        raise BackendError(f"TensorRT has no runtime here: {said(trt)}; try --backend ort-cuda")
+    gpu = CudaDevice(device)
+    try:
+        with gpu.current():
+            if trt.Runtime(logger(trt)) is None:
+                raise BackendError(f"TensorRT has no runtime here: {said(trt)}; try --backend "
+                                   "ort-cuda")
+    finally:
+        gpu.close()
 
 
 class TensorRt:
@@ -150,18 +156,22 @@ class TensorRt:
             BackendError: no TensorRT, driver, pycuda or GPU; an engine that does not load; or
                 neither an engine nor ONNX Runtime's CUDA provider.
         """
+        model = model.dense or model  # the sparse form's shapes follow its data
         trt, gpu = package(), gpu_named(options.device)
         store = Store(options.cache, fallback=False) if options.cache else None
         path = find_engine(trt, model, gpu, store) if store else None
         if path is None:
             why = store.explain(engine_key(trt, model, gpu)) if store else "no cache folder"
             return _next(model, options, why or "")
-        device = CudaDevice(options.device)
+        device = options.gpu or CudaDevice(options.device)
         try:
-            return TrtSession(trt, load(trt, path.read_bytes(), model.spec.name), device,
-                              [t.name for t in model.spec.outputs])
+            with device.current():
+                engine = load(trt, path.read_bytes(), model.spec.name)
+            return TrtSession(trt, engine, device, [t.name for t in model.spec.outputs],
+                              owns=options.gpu is None)
         except BaseException:
-            device.close()
+            if options.gpu is None:
+                device.close()
             raise
 
 
@@ -214,53 +224,68 @@ def diagnosis(trt: ModuleType, bits: int) -> str:
     return ", ".join(words) or said(trt) or "TensorRT gives no reason"
 
 
-class TrtSession:
-    """An engine with its buffers on the device, made once; runs follow one another."""
+class TrtSession(OnDevice):
+    """An engine on a device; runs follow one another in the device's order."""
 
-    def __init__(self, trt: ModuleType, engine: Any, device: CudaDevice,
-                 outputs: Sequence[str]) -> None:
-        """Owns `device` from here on; raises BackendError where its memory does not suffice."""
-        self._trt, self._engine, self._device, self._outputs = trt, engine, device, list(outputs)
+    def __init__(self, trt: ModuleType, engine: Any, device: Device, outputs: Sequence[str],
+                 owns: bool = True) -> None:
+        """
+        Args:
+            outputs: in the order of the spec; an engine's own order is no promise.
+            owns: `device` is closed with the session.
+
+        Raises:
+            BackendError: no memory, or a tensor that is not f32.
+        """
+        super().__init__(device, owns)
+        self._trt, self._engine = trt, engine
         self._lock = threading.Lock()
-        with device._current():
-            self._context = engine.create_execution_context()
-        if self._context is None:
-            raise BackendError(f"TensorRT gives no execution context: {said(trt)}; use a smaller "
-                               "batch or --size, or close other programs on that GPU")
-        self.buffers: dict[str, DeviceArray] = {}
-        for i in range(engine.num_io_tensors):
-            name = engine.get_tensor_name(i)
+        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        for name in names:
             if engine.get_tensor_dtype(name) != trt.float32:
                 raise BackendError(f"the engine's tensor {name} is not float32; it is not one that "
                                    "fuw-export built: run fuw-export --backend trt --force")
-            buffer = device.empty(tuple(engine.get_tensor_shape(name)), np.float32)
-            self.buffers[name] = buffer
-            self._context.set_tensor_address(name, buffer.pointer)
+        self._outputs = {name: tuple(engine.get_tensor_shape(name)) for name in outputs}
+        with device.current():
+            self._context = engine.create_execution_context()
+        if self._context is None:
+            raise NoRoom(f"TensorRT gives no execution context: {said(trt)}; use a smaller batch "
+                         "or --size, or close other programs on that GPU")
 
-    def run(self, feeds: Mapping[str, F32]) -> list[F32]:
-        """Run once, host to host; outputs in the order of the spec."""
-        with self._lock:
-            if self._context is None:
+    @property
+    def memory(self) -> int:
+        """Bytes of device memory that a run works in."""
+        return int(getattr(self._engine, "device_memory_size_v2", 0))
+
+    def queue(self, feeds: Mapping[str, DeviceArray]) -> list[DeviceArray]:
+        """Queue a run; nothing waits, and nothing is copied: the engine reads and writes there."""
+        with self._lock, self._device.queueing() as stream:
+            context = self._context
+            if context is None:
                 raise BackendError("this TensorRT session was closed; open another Fitter")
-            for name, value in feeds.items():
-                self._device.upload(value, self.buffers[name])
-            self.queue()
-            return [np.asarray(self._device.download(self.buffers[name]), np.float32)
-                    for name in self._outputs]
-
-    def queue(self) -> None:
-        """Queue the engine on the device's stream, from `buffers` to `buffers`; nothing waits."""
-        with self._device._current():
-            if not self._context.execute_async_v3(self._device.stream.handle):
+            answers = {name: self._device.empty(shape, np.float32)
+                       for name, shape in self._outputs.items()}
+            for name, array in (*feeds.items(), *answers.items()):
+                if not context.set_tensor_address(name, array.pointer):
+                    raise BackendError(f"TensorRT takes no array for {name}: {said(self._trt)}")
+            if self._device.recording and not capturable(context, stream):
+                raise BackendError("the engine allocates memory while it runs")
+            if not context.execute_async_v3(stream):
                 raise BackendError(f"TensorRT does not run the engine: {said(self._trt)}; try "
                                    "--backend ort-cuda")
+        return list(answers.values())
 
     def close(self) -> None:
-        """Free engine and buffers; a second call does nothing."""
+        """Free the engine, once what was queued is done; a second call does nothing."""
         with self._lock:
             if self._context is None:
                 return
-            with self._device._current():  # what CUDA frees belongs to this context
+            with self._device.current():  # what CUDA frees belongs to this context
                 self._context = self._engine = None
-            self.buffers.clear()
-            self._device.close()
+        self._close_device()
+
+
+def capturable(context: Any, stream: int) -> bool:
+    """Whether a CUDA graph can hold a run; plain TensorRT cannot be asked, and is tried."""
+    return not hasattr(context, "is_stream_capturable") or bool(
+        context.is_stream_capturable(stream))

@@ -57,7 +57,8 @@ DEVICE void load4(const float* p, float* v, int count) {
         v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;
         return;
     }
-    for (int i = 0; i < count; ++i) v[i] = p[i];
+    for (int i = 0; i < 4; ++i)  // counted so that every index is known: v stays in registers
+        if (i < count) v[i] = p[i];
 }
 DEVICE void load4(const half* p, float* v, int count) {
     if (count == 4 && aligned(p, 8)) {
@@ -66,7 +67,8 @@ DEVICE void load4(const half* p, float* v, int count) {
         for (int i = 0; i < 4; ++i) v[i] = from_half(pack.h[i]);
         return;
     }
-    for (int i = 0; i < count; ++i) v[i] = from_half(p[i]);
+    for (int i = 0; i < 4; ++i)
+        if (i < count) v[i] = from_half(p[i]);
 }
 DEVICE void store4(float* p, const float* v, int count) {
     if (count == 4 && aligned(p, 16)) {
@@ -75,7 +77,8 @@ DEVICE void store4(float* p, const float* v, int count) {
         *(float4*)p = q;
         return;
     }
-    for (int i = 0; i < count; ++i) p[i] = v[i];
+    for (int i = 0; i < 4; ++i)
+        if (i < count) p[i] = v[i];
 }
 DEVICE void store4(half* p, const float* v, int count) {
     if (count == 4 && aligned(p, 8)) {
@@ -84,7 +87,8 @@ DEVICE void store4(half* p, const float* v, int count) {
         *(uint2*)p = pack.q;
         return;
     }
-    for (int i = 0; i < count; ++i) p[i] = to_half(v[i]);
+    for (int i = 0; i < 4; ++i)
+        if (i < count) p[i] = to_half(v[i]);
 }
 
 // Four bytes of a label map or mask.
@@ -94,14 +98,16 @@ DEVICE void load_bytes(const u8* p, u8* v, int count) {
         for (int i = 0; i < 4; ++i) v[i] = (u8)(q >> 8 * i);
         return;
     }
-    for (int i = 0; i < count; ++i) v[i] = p[i];
+    for (int i = 0; i < 4; ++i)
+        if (i < count) v[i] = p[i];
 }
 DEVICE void store_bytes(u8* p, const u8* v, int count) {
     if (count == 4 && aligned(p, 4)) {
         *(u32*)p = v[0] | (u32)v[1] << 8 | (u32)v[2] << 16 | (u32)v[3] << 24;
         return;
     }
-    for (int i = 0; i < count; ++i) p[i] = v[i];
+    for (int i = 0; i < 4; ++i)
+        if (i < count) p[i] = v[i];
 }
 
 // Four RGB pixels, 12 bytes, as three words: v[3 * pixel + channel].
@@ -110,14 +116,16 @@ DEVICE void load_rgb(const u8* p, u8* v, int count) {
         for (int i = 0; i < 3; ++i) load_bytes(p + 4 * i, v + 4 * i, 4);
         return;
     }
-    for (int i = 0; i < 3 * count; ++i) v[i] = p[i];
+    for (int i = 0; i < 12; ++i)
+        if (i < 3 * count) v[i] = p[i];
 }
 DEVICE void store_rgb(u8* p, const u8* v, int count) {
     if (count == 4) {
         for (int i = 0; i < 3; ++i) store_bytes(p + 4 * i, v + 4 * i, 4);
         return;
     }
-    for (int i = 0; i < 3 * count; ++i) p[i] = v[i];
+    for (int i = 0; i < 12; ++i)
+        if (i < 3 * count) p[i] = v[i];
 }
 
 // The four pixels of this thread: columns x .. x + count - 1 of row y of picture n.

@@ -6,6 +6,7 @@ the device. Tables are made on the host once per size and stay on the device.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import numpy as np
@@ -45,6 +46,7 @@ class GpuSteps:
         self.device, self.real = device, real
         self._dtype = np.dtype(np.float32 if real == "f32" else np.float16)
         self._tables: dict[object, DeviceArray] = {}
+        self._counts: dict[object, int] = {}
 
     def _run(self, kernel: str, grid: Grid, *arguments: Argument | int | float) -> None:
         checked = [np.int32(a) if isinstance(a, int) else np.float32(a) if isinstance(a, float)
@@ -54,6 +56,14 @@ class GpuSteps:
     def _run_real(self, kernel: str, grid: Grid, *arguments: Argument | int | float) -> None:
         """A kernel that exists for both kinds of network tensors."""
         self._run(f"{kernel}_{self.real}", grid, *arguments)
+
+    def beside(self) -> AbstractContextManager[None]:
+        """What is queued inside runs beside what is queued behind it, until `together`."""
+        return self.device.branch()
+
+    def together(self) -> None:
+        """What is queued from here on runs after everything that ran beside."""
+        self.device.join()
 
     def _u8(self, *shape: int) -> DeviceArray:
         return self.device.empty(shape, np.uint8)
@@ -72,8 +82,8 @@ class GpuSteps:
             taps = make()
             self._table(("first", *key), lambda: taps.first)
             self._table(("weight", *key), lambda: taps.weight)
-        weight = self._tables["weight", *key]
-        return self._tables["first", *key], weight, weight.shape[1]
+            self._counts[key] = taps.width
+        return self._tables["first", *key], self._tables["weight", *key], self._counts[key]
 
 
 class GpuOps(GpuSteps):
@@ -84,7 +94,7 @@ class GpuOps(GpuSteps):
                 key: tuple[object, ...], make: Callable[[], tuple[F32, F32]]) -> DeviceArray:
         n, classes, h, w = planes.shape
         rows = self._taps((*key, "rows"), lambda: bands(make()[0]))
-        columns = self._taps((*key, "columns"), lambda: bands(make()[1], 4))
+        columns = self._taps((*key, "columns"), lambda: bands(make()[1], 4).transposed())
         out = self._u8(*((height, width) if n == 1 else (n, height, width)))
         self._run_real(kernel, _quads(width, height, n), planes, classes, h, w, *rows, *columns,
                        out, height, width)
@@ -238,6 +248,10 @@ class GpuOps(GpuSteps):
         out = self._u8(*((height, width) if n == 1 else (n, height, width)))
         self._run_real("to_mask", _quads(height * width, 1, n), x, out, height * width)
         return out
+
+    def look(self, x: DeviceArray, flag: DeviceArray) -> None:
+        """Set `flag` i32 (1,), zero before, to 1 where x holds NaN or Inf: engine/finite.py."""
+        self._run_real("look", _grid(-(-x.size // 16)), x, flag, x.size)
 
     def paste_back(self, photo: DeviceArray, patch: DeviceArray, x0: int, y0: int,
                    rows: DeviceArray, columns: DeviceArray, region: DeviceArray | None = None,

@@ -22,6 +22,10 @@ class Taps(NamedTuple):
     weight: Any
     width: int
 
+    def transposed(self) -> "Taps":
+        """The same with `weight` (width, outputs)."""
+        return self._replace(weight=np.ascontiguousarray(self.weight.T))
+
 
 def bands(matrix: F32, step: int = 1) -> Taps:
     """Cut the zeros off a banded matrix; `step` neighbouring rows share their source indices.

@@ -4,8 +4,9 @@
 #include "common.cuh"
 
 struct Bands {             // of one axis
-    const int* first;      // (outputs / step): first source index of `step` neighbouring outputs
-    const float* weight;   // (outputs / step, step, count), zero where an output reads less
+    const int* first;      // first source index of each row, or of four neighbouring columns
+    const float* weight;   // rows (outputs, count); columns (count, outputs rounded up to fours), so
+                           // that threads side by side read side by side; zero where less is read
     int count;             // source indices read
 };
 
@@ -17,7 +18,8 @@ DEVICE void argmax_taps(const T* planes, int classes, int h, int w, Bands rows, 
     planes += (size_t)q.n * classes * h * w;
     const int top = rows.first[q.y], left = columns.first[q.x / 4];
     const float* wy = rows.weight + (size_t)q.y * rows.count;
-    const float* wx = columns.weight + (size_t)q.x * columns.count;
+    const float* wx = columns.weight + q.x;
+    const int stride = (width + 3) & ~3;
     float best[4];
     u8 label[4] = {0, 0, 0, 0};
     bool broken[4] = {false, false, false, false};
@@ -27,7 +29,9 @@ DEVICE void argmax_taps(const T* planes, int classes, int h, int w, Bands rows, 
         for (int k = 0; k < columns.count; ++k) {
             float column = 0.f;
             for (int r = 0; r < rows.count; ++r) column += wy[r] * load(plane + (size_t)r * w + k);
-            for (int i = 0; i < 4; ++i) sum[i] += wx[i * columns.count + k] * column;
+            float w4[4];
+            load4(wx + (size_t)k * stride, w4, 4);
+            for (int i = 0; i < 4; ++i) sum[i] += w4[i] * column;
         }
         for (int i = 0; i < 4; ++i) {
             broken[i] |= sum[i] != sum[i];

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from made_up import standing
 
+from fuw.engine.finite import all_finite
 from fuw.engine.frame import _blend, _ramp
 from fuw.kernels import cpu
 from fuw.kernels.device import Device, DeviceArray
@@ -28,6 +29,7 @@ class Run:
     height: int
     width: int
     n: int
+    shift: bool = False  # arrays lie one element behind where wide accesses would be straight
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5))
 
     @property
@@ -35,7 +37,11 @@ class Run:
         return np.dtype(np.float32 if self.steps.real == "f32" else np.float16)
 
     def up(self, array: Array) -> DeviceArray:
-        return self.steps.device.upload(array)
+        if not self.shift:
+            return self.steps.device.upload(array)
+        block = self.steps.device.empty((array.nbytes + array.itemsize,), np.uint8)
+        place = block.part(array.itemsize, *array.shape, dtype=array.dtype)
+        return self.steps.device.upload(array, place)
 
     def down(self, array: DeviceArray) -> Array:
         return self.steps.device.download(array)
@@ -237,6 +243,23 @@ def to_image(run: Run) -> list[Pair]:
             Pair(fine, np.array([0])), Pair(run.down(bad), np.array([1]))]
 
 
+def look(run: Run) -> list[Pair]:
+    """NaN and both infinities, first, last and between; nothing else is told."""
+    x = run.tensor(run.n, 3, run.height, run.width)
+    x[0, 0, 0, :4] = 65504, -65504, 1e-7, 0
+    pairs = []
+    for value in (None, np.nan, np.inf, -np.inf):
+        for place in (0, 17, x.size - 1):
+            spoilt = x.copy()
+            if value is not None:
+                spoilt.reshape(-1)[place] = value
+            flags = run.up(np.zeros(3, np.int32))
+            run.steps.look(run.upr(spoilt), flags.part(4, 1))
+            pairs.append(Pair(run.down(flags), np.array([0, value is not None, 0])))
+            assert all_finite([spoilt]) == (value is None)
+    return pairs
+
+
 def paste_back(run: Run) -> list[Pair]:
     photo, patch = run.picture(), run.picture()[: run.height // 2, : run.width // 2].copy()
     h, w = patch.shape[:2]
@@ -324,15 +347,15 @@ def masks(run: Run) -> list[Pair]:
 
 CASES: tuple[Callable[[Run], list[Pair]], ...] = (
     schp_labels, seg_labels, groups, one_hot, lip_to_viton, agnostic, seg_input, gmm_input,
-    warp_garment, composition, alias_input, to_image, paste_back, schp_input, pose_inputs,
+    warp_garment, composition, alias_input, to_image, look, paste_back, schp_input, pose_inputs,
     densepose_input, mask_inputs, masks)
 SIZES = ((64, 48), (37, 29), (41, 31))  # straight, odd, odd again
 
 
 def check(case: Callable[[Run], list[Pair]], device: Device, real: Real, size: tuple[int, int],
-          n: int) -> None:
+          n: int, shift: bool = False) -> None:
     """Run one case and hold every pair."""
-    for pair in case(Run(Steps(device, real), *size, n)):
+    for pair in case(Run(Steps(device, real), *size, n, shift)):
         pair.check(real)
 
 

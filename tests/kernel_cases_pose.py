@@ -1,7 +1,7 @@
 """The pose family's part of the table of kernel operations (see kernel_cases.py)."""
 
 import numpy as np
-from kernel_cases import Pair, Run
+from kernel_cases import CASES, Pair, Run
 
 from fuw.kernels import cpu
 from fuw.kernels.cpu import pose
@@ -114,4 +114,4 @@ def found(run: Run) -> list[Pair]:
             Pair(best[1], best[0])]
 
 
-POSE_CASES = (enlarge, peaks, limbs, highest, skeleton, iuv, found)
+ALL_CASES = (*CASES, enlarge, peaks, limbs, highest, skeleton, iuv, found)

@@ -91,7 +91,7 @@ def _files(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     low = replace(plain, precision="fp16", path=folder / "tiny.fp16.onnx")
     have = {"fp32": {"a": plain, "b": plain}, "fp16": {"a": low}}
 
-    def find(weights: Any, precision: str, size: Any) -> dict[str, Any]:
+    def find(weights: Any, precision: str, size: Any, batch: int = 1) -> dict[str, Any]:
         return have.get(precision, {})
 
     monkeypatch.setattr(fitter, "find_models", find)

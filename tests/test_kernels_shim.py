@@ -1,4 +1,5 @@
-"""Every kernel against its twin without a GPU: built by g++ through kernels/shim."""
+"""Every kernel against its twin without a GPU: built by g++ through kernels/shim. One table over
+all operations, which test_kernels_gpu.py runs on a GPU: twin, shim and kernel cannot part unseen."""
 
 import os
 import re
@@ -8,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from kernel_cases import CASES, SIZES, check, fit_chain
+from kernel_cases import SIZES, check, fit_chain
+from kernel_cases_pose import ALL_CASES
 from shim_device import KERNELS, SANITIZERS, ShimDevice, build
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on this machine")
@@ -20,13 +22,14 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("shim"))
 
 
-@pytest.mark.parametrize("n", [1, 3])
-@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize(("size", "n", "shift"), [
+    (SIZES[0], 1, False), (SIZES[0], 3, True), (SIZES[1], 1, True), (SIZES[1], 3, False),
+    (SIZES[2], 3, False)], ids=lambda v: str(v).replace(", ", "x"))
 @pytest.mark.parametrize("real", ["f32", "f16"])
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.__name__)
-def test_kernel_equals_twin(case, real, size, n, library: Path) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("case", ALL_CASES, ids=lambda c: c.__name__)
+def test_kernel_equals_twin(case, real, size, n, shift, library: Path) -> None:  # type: ignore[no-untyped-def]
     device = ShimDevice(library)
-    check(case, device, real, size, n)
+    check(case, device, real, size, n, shift)
     LAUNCHED.update(device.launched)
 
 
@@ -37,17 +40,16 @@ def test_a_fit_in_order(size: tuple[int, int], library: Path) -> None:
 
 
 def test_the_table_leaves_no_kernel_out() -> None:
-    """Every entry was launched by the cases above; the pose family has a table of its own."""
+    """Every entry of every file was launched by the cases above."""
     entries: set[str] = set()
     for path in KERNELS.glob("*.cu"):
         text = path.read_text()
-        if path.name not in ("pose.cu", "skeleton.cu", "iuv.cu"):
-            entries |= set(re.findall(r"^ENTRY\((\w+),", text, re.M))
-            for name in re.findall(r"ENTRY\((\w+)_##suffix", text):
-                entries |= {f"{name}_f32", f"{name}_f16"}
+        entries |= set(re.findall(r"^ENTRY\((\w+),", text, re.M))
+        for name in re.findall(r"ENTRY\((\w+)_##suffix", text):
+            entries |= {f"{name}_f32", f"{name}_f16"}
     if not LAUNCHED:
         pytest.skip("runs after the cases of this file")
-    assert len(entries) > 30 and entries == LAUNCHED
+    assert len(entries) > 45 and entries == LAUNCHED
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +72,11 @@ def _run_sanitized(library: Path, code: str) -> "subprocess.CompletedProcess[str
 def test_no_step_outside_an_array(sanitized: Path) -> None:
     """The whole table once more in a process of its own, under ASan and UBSan."""
     done = _run_sanitized(sanitized, (
-        "from kernel_cases import CASES, SIZES, check, fit_chain\n"
-        "for case in CASES:\n"
-        "    for real, size, n in (('f32', SIZES[1], 3), ('f16', SIZES[2], 1)):\n"
-        "        check(case, device, real, size, n)\n"
+        "from kernel_cases import SIZES, check\n"
+        "from kernel_cases_pose import ALL_CASES\n"
+        "for case in ALL_CASES:\n"
+        "    check(case, device, 'f32', SIZES[1], 3)\n"
+        "    check(case, device, 'f16', SIZES[2], 1, True)\n"
         "print('clean', len(device.launched))\n"))
     assert done.returncode == 0 and done.stdout.startswith("clean"), done.stderr[-3000:]
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import sys
 import types
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_cuda import MadeUpCuda, install
+from shim_device import build as build_library
 
 from fuw.engine.errors import BackendError
 from fuw.kernels import build, launch, nvrtc
@@ -17,118 +20,16 @@ from fuw.kernels.gpu import GpuOps
 from fuw.kernels.pool import rounded
 
 
-class FakeError(Exception):
-    pass
-
-
-class FakeMemoryError(FakeError):
-    pass
-
-
-class FakeCuda(types.ModuleType):
-    """pycuda.driver as far as launch.py uses it; memory is the host's, kernels are only noted."""
-
-    Error, MemoryError, LogicError = FakeError, FakeMemoryError, FakeError
-
-    def __init__(self) -> None:
-        super().__init__("pycuda.driver")
-        self.calls: list[tuple[object, ...]] = []
-        self.depth, self.gpus, self.full, self.refuses = 0, 2, False, False
-        self.memory: dict[int, bytearray] = {}
-        fake = self
-
-        class Context:
-            def push(self) -> None:
-                fake.depth += 1
-
-            def pop(self) -> None:
-                fake.depth -= 1
-
-            def detach(self) -> None:
-                fake.calls.append(("detach",))
-
-        class Device:
-            def __init__(self, number: int) -> None:
-                fake.calls.append(("device", number))
-
-            @staticmethod
-            def count() -> int:
-                return fake.gpus
-
-            def name(self) -> str:
-                return "Fake"
-
-            def compute_capability(self) -> tuple[int, int]:
-                return 9, 0
-
-            def retain_primary_context(self) -> Context:
-                return Context()
-
-        class Stream:
-            def synchronize(self) -> None:
-                fake.calls.append(("synchronize",))
-
-        class Module:
-            def get_function(self, name: str) -> object:
-                return lambda *a, **k: fake.calls.append((name, a, k["grid"], k["block"]))
-
-        class Event:
-            def record(self, stream: object) -> None:
-                pass
-
-            def query(self) -> bool:
-                return fake.copied
-
-        self.Device, self.Stream, self.Module, self.Event = Device, Stream, Module, Event
-        self.copied, self.pinned = True, 0
-
-    def init(self) -> None:
-        pass
-
-    def mem_get_info(self) -> tuple[int, int]:
-        return 5 << 20, 100 << 20
-
-    def module_from_buffer(self, data: bytes) -> object:
-        assert self.depth > 0
-        if self.refuses:
-            raise FakeError("no kernel image is available")
-        self.calls.append(("module", len(data)))
-        return self.Module()
-
-    def pagelocked_empty(self, size: int, dtype: type) -> np.ndarray:
-        assert self.depth > 0
-        self.pinned += 1
-        return np.empty(size, dtype)
-
-    def mem_alloc(self, size: int) -> int:
-        assert self.depth > 0
-        if self.full:
-            raise FakeMemoryError("out of memory")
-        address = 4096 * (len(self.memory) + 1)
-        self.memory[address] = bytearray(size)
-        return address
-
-    def memcpy_htod_async(self, target: int, array: np.ndarray, stream: object) -> None:
-        assert self.depth > 0
-        self.memory[target][: array.nbytes] = array.tobytes()
-
-    def memcpy_dtoh_async(self, array: np.ndarray, source: int, stream: object) -> None:
-        array.view(np.uint8).reshape(-1)[:] = np.frombuffer(
-            self.memory[source], np.uint8, array.nbytes)
-
-    def memset_d32_async(self, target: int, value: int, count: int, stream: object) -> None:
-        self.memory[target][: 4 * count] = np.full(count, value, np.uint32).tobytes()
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("g++") is None:
+        pytest.skip("no g++ on this machine")
+    return build_library(tmp_path_factory.mktemp("shim"))
 
 
 @pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
-    fake = FakeCuda()
-    monkeypatch.setitem(sys.modules, "pycuda", types.ModuleType("pycuda"))
-    monkeypatch.setitem(sys.modules, "pycuda.driver", fake)
-    monkeypatch.setattr(launch, "fatbin_is_fresh", lambda: True)
-    monkeypatch.setattr(launch, "FATBIN", build.FOLDER / "common.cuh")  # any bytes do
-    yield fake
-    assert fake.depth == 0, "a context was left pushed"
+def cuda(monkeypatch: pytest.MonkeyPatch, library: Path) -> Iterator[MadeUpCuda]:
+    yield install(monkeypatch, library)
 
 
 def test_without_pycuda(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,17 +56,21 @@ def test_wrong_device_names(name: str) -> None:
         launch.parse_device(name)
 
 
-def test_second_gpu(cuda: FakeCuda) -> None:
-    assert launch.CudaDevice("cuda:1").name == "cuda:1 Fake"
-    assert ("device", 1) in cuda.calls
+def test_second_gpu(cuda: MadeUpCuda) -> None:
+    device = launch.CudaDevice("cuda:1")
+    assert device.name == "cuda:1 Made-up" and device._context.handle == 2
+    device.close()
     with pytest.raises(BackendError, match="no GPU cuda:2 .* cuda:0 to cuda:1"):
         launch.CudaDevice("cuda:2")
-    cuda.gpus = 0
+
+
+def test_no_gpu_at_all(cuda: MadeUpCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda.Device, "count", staticmethod(lambda: 0))
     with pytest.raises(BackendError, match="there is none"):
         launch.CudaDevice()
 
 
-def test_memory_and_launch(cuda: FakeCuda) -> None:
+def test_memory_and_launch(cuda: MadeUpCuda) -> None:
     device = launch.CudaDevice()
     labels = np.arange(20, dtype=np.uint8).reshape(4, 5)
     there = device.upload(labels)
@@ -175,29 +80,23 @@ def test_memory_and_launch(cuda: FakeCuda) -> None:
     words = device.empty((3,), np.int32)
     device.fill(words, -2)
     assert device.download(words).tolist() == [-2, -2, -2]
-    cuda.calls.clear()
     out = GpuOps(device, "f16").one_hot(there, 7)
     assert out.shape == (1, 7, 4, 5) and out.dtype == np.float16
-    (name, arguments, grid, block), = cuda.calls
-    assert name == "one_hot_f16" and grid == (1, 1, 1) and block == (128, 1, 1)
-    assert [type(a) for a in arguments] == [np.uintp, np.uintp, np.int32, np.int32]
-    assert [int(a) for a in arguments] == [there.pointer, out.pointer, 7, 20]
+    assert device.download(out)[0, 3].astype(int).ravel().tolist() == [0, 0, 0, 1] + [0] * 16
+    assert device.upload(np.empty((0, 8, 2), np.int16)).size == 0
+    device.close()
 
 
-def test_nothing_waits_between_upload_and_download(cuda: FakeCuda) -> None:
+def test_a_part_lies_inside(cuda: MadeUpCuda) -> None:
     device = launch.CudaDevice()
-    ops = GpuOps(device)
-    cloth = device.upload(np.zeros((8, 6, 3), np.uint8))
-    mask = device.upload(np.zeros((8, 6), np.uint8))
-    theta = device.upload(np.zeros((1, 50), np.float32))
-    W_c, W_m = ops.warp_garment(cloth, mask, theta, 8, 6)
-    seg7 = ops.one_hot(mask, 7)
-    ops.split_seg(seg7, ops.misalignment(seg7, W_m))
-    ops.to_image(W_c)
-    assert ("synchronize",) not in cuda.calls
+    whole = device.upload(np.arange(20, dtype=np.int32))
+    assert device.download(whole.part(8, 3)).tolist() == [2, 3, 4]
+    with pytest.raises(ValueError, match="not inside"):
+        whole.part(72, 3)
+    device.close()
 
 
-def test_memory_is_used_again(cuda: FakeCuda) -> None:
+def test_memory_is_used_again(cuda: MadeUpCuda) -> None:
     device = launch.CudaDevice()
     first = device.empty((5, 7), np.float32)
     pointer = first.pointer
@@ -207,22 +106,39 @@ def test_memory_is_used_again(cuda: FakeCuda) -> None:
     assert device.empty((5, 7), np.float32).pointer != pointer, "a view still uses it"
     del view
     assert device.empty((6, 6), np.float32).pointer == pointer
+    before = cuda.used()
     for _ in range(20):
         device.upload(np.zeros(100, np.float32))
-    assert len(cuda.memory) == 2
+    assert cuda.used() == before
+    device.close()
 
 
-def test_uploads_go_through_locked_pages(cuda: FakeCuda) -> None:
+def test_uploads_go_through_locked_pages(cuda: MadeUpCuda) -> None:
     device = launch.CudaDevice()
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
-    for _ in range(5):
-        there = device.upload(values.T)  # not contiguous
-    np.testing.assert_array_equal(device.download(there), values.T)
-    assert cuda.pinned == 1
-    cuda.copied = False  # what is under way keeps its pages
-    device.upload(values)
-    assert cuda.pinned == 2
-    assert device.upload(np.empty((0, 8, 2), np.int16)).size == 0
+    held = [device.upload(values.T + k) for k in range(5)]  # not contiguous, and none has run yet
+    for k, there in enumerate(held):
+        np.testing.assert_array_equal(device.download(there), values.T + k)
+    assert cuda.counts()["unlocked"] == 0
+    assert len(device._staging._buffers[512]) == 5
+    for _ in range(9):
+        device.download(device.upload(values))
+    assert len(device._staging._buffers[512]) == 5
+    device.close()
+
+
+def test_memory_that_cannot_be_locked_is_copied_all_the_same(
+        cuda: MadeUpCuda, caplog: pytest.LogCaptureFixture) -> None:
+    device = launch.CudaDevice()
+
+    def refuse(address: int, size: int) -> None:
+        raise BackendError("cuMemHostRegister: not permitted")
+
+    device._driver.lock_pages = refuse  # type: ignore[method-assign]
+    with caplog.at_level("WARNING"):
+        assert device.download(device.upload(np.arange(3))).tolist() == [0, 1, 2]
+    assert "not page-locked" in caplog.text
+    device.close()
 
 
 def test_block_sizes_waste_little() -> None:
@@ -231,70 +147,65 @@ def test_block_sizes_waste_little() -> None:
         assert size <= block and block % 512 == 0 and block <= max(size * 1.126, size + 512)
 
 
-def test_unused_memory_goes_before_an_error(cuda: FakeCuda) -> None:
+def test_forked_child_is_refused(cuda: MadeUpCuda) -> None:
     device = launch.CudaDevice()
-    device.empty((1000,), np.uint8)  # given back at once
-    room = iter([True, False])
-    allocate = cuda.mem_alloc
+    child = os.fork()
+    if child == 0:
+        try:
+            device.empty((1,), np.uint8)
+        except BackendError as error:
+            device.close()  # the parent's context is not the child's to give back
+            os._exit(0 if "spawn" in str(error) and cuda.contexts() == (1, 0) else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert device.empty((1,), np.uint8).nbytes == 1
+    device.close()
 
-    def once_full(size: int) -> int:
-        if next(room):
-            raise FakeMemoryError("out of memory")
-        return allocate(size)
 
-    device._pool._allocate = once_full  # type: ignore[assignment]
-    held = device.empty((5000,), np.uint8)
-    assert held.pointer and not any(device._pool._free.values())
-
-
-def test_no_room_says_how_much(cuda: FakeCuda) -> None:
+def test_close_gives_everything_back_and_then_refuses(cuda: MadeUpCuda) -> None:
     device = launch.CudaDevice()
-    cuda.full = True
-    with pytest.raises(BackendError, match=r"out of memory \(5 of 100 MiB are free\).*batch"):
-        device.empty((9,), np.float32)
-
-
-def test_forked_child_is_refused(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
-    device = launch.CudaDevice()
-    parent = os.getpid()
-    monkeypatch.setattr(os, "getpid", lambda: parent + 1)
-    with pytest.raises(BackendError, match="spawn"):
-        device.empty((1,), np.uint8)
-    device.close()  # the parent's context is not the child's to give back
-    assert ("detach",) not in cuda.calls
-
-
-def test_close_waits_and_then_refuses(cuda: FakeCuda) -> None:
-    device = launch.CudaDevice()
+    held = device.upload(np.zeros(10_000, np.uint8))
     device.close()
     device.close()
-    assert cuda.calls[-2:] == [("synchronize",), ("detach",)]
+    assert cuda.contexts() == (0, 0) and cuda.used() == 0 and held.nbytes
     with pytest.raises(BackendError, match="was closed"):
         device.empty((1,), np.uint8)
     with pytest.raises(TypeError, match="pickled"):
         pickle.dumps(device)
 
 
-def test_refused_fatbin_falls_back_to_nvrtc(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch,
+def _refusing(cuda: MadeUpCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that takes no fatbin."""
+    load = cuda.module_from_buffer
+
+    def refuse(image: bytes) -> object:
+        if image != b"ptx":
+            raise cuda.Error("no kernel image is available")
+        return load(image)
+
+    monkeypatch.setattr(cuda, "module_from_buffer", refuse)
+
+
+def test_refused_fatbin_falls_back_to_nvrtc(cuda: MadeUpCuda, monkeypatch: pytest.MonkeyPatch,
                                             ) -> None:
     asked: list[tuple[int, int]] = []
 
     def compiled(capability: tuple[int, int]) -> bytes:
         asked.append(capability)
-        cuda.refuses = False
         return b"ptx"
 
-    cuda.refuses = True
+    _refusing(cuda, monkeypatch)
     monkeypatch.setattr(launch, "compile_kernels", compiled)
-    launch.CudaDevice()
-    assert asked == [(9, 0)] and cuda.calls[-1] == ("module", 3)
+    device = launch.CudaDevice()
+    assert asked == [(9, 0)] and device._module.image == b"ptx"
+    device.close()
 
 
-def test_neither_fatbin_nor_nvrtc(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_fatbin_nor_nvrtc(cuda: MadeUpCuda, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(capability: tuple[int, int]) -> bytes:
         raise BackendError("NVRTC is not installed")
 
-    cuda.refuses = True
+    _refusing(cuda, monkeypatch)
     monkeypatch.setattr(launch, "compile_kernels", none)
     with pytest.raises(BackendError, match="NVRTC is not installed; the driver refused"):
         launch.CudaDevice()

@@ -4,8 +4,8 @@ import inspect
 
 import pytest
 
-from fuw.engine.errors import BackendError
-from fuw.engine.ops import Ops, cpu_ops, cuda_ops
+from fuw.engine.batch_ops import BatchOps
+from fuw.engine.ops import Ops, cpu_ops
 from fuw.kernels.steps import Steps
 
 NAMES = sorted(name for name in vars(Ops) if not name.startswith("_") and name != "device")
@@ -25,11 +25,8 @@ def test_device_steps_are_called_like_the_cpu_s(name: str) -> None:
     assert all(p.default is not p.empty for p in ours[len(twin) :]), "more that must be given"
 
 
-def test_no_gpu_is_a_sentence() -> None:
-    try:
-        import pycuda.driver  # noqa: F401
-    except ImportError:
-        with pytest.raises(BackendError, match="pycuda|driver"):
-            cuda_ops("cuda")
-    else:
-        pytest.skip("pycuda is installed")
+@pytest.mark.parametrize("name", sorted(n for n in vars(BatchOps) if not n.startswith("_")))
+def test_a_batch_is_its_samples(name: str) -> None:
+    """Same parameters as the step of one sample."""
+    ours = inspect.signature(getattr(BatchOps(), name)).parameters
+    assert list(ours) == list(inspect.signature(getattr(cpu_ops(), name)).parameters)

@@ -3,26 +3,29 @@
 The session's own calls are held against a made-up runtime here; a real one needs a GPU.
 """
 
-import contextlib
+import ctypes
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from made_up_cuda import MadeUpCuda, install
+from shim_device import build
 from tiny import tiny_model
 
 from fuw.engine import devices, trt
 from fuw.engine.backend import Network, OpenOptions
 from fuw.engine.devices import Device
-from fuw.engine.errors import BackendError
+from fuw.engine.errors import BackendError, NoRoom
 from fuw.engine.ort import OrtCpu
 from fuw.engine.ort_cuda import OrtCuda
 from fuw.engine.store import Store
 from fuw.engine.trt import TensorRt, TrtSession
-from fuw.kernels.device import DeviceArray
+from fuw.kernels.launch import CudaDevice
 
 H200 = Device("cuda:0", "NVIDIA H200", "sm_90", 1 << 37, "580.65")
 X = np.arange(30, dtype=np.float32).reshape(1, 2, 3, 5)
@@ -128,42 +131,17 @@ def test_every_bit_of_a_diagnosis_has_words() -> None:
         "it was not built for this GPU's architecture, the NVIDIA driver is too old")
 
 
-class HostDevice:
-    """A device whose memory is the host's; `stream.handle` is a mark."""
-
-    def __init__(self) -> None:
-        self.stream, self.closed, self.current = SimpleNamespace(handle=77), 0, 0
-
-    @contextlib.contextmanager
-    def _current(self) -> Iterator[None]:
-        self.current += 1
-        yield
-        self.current -= 1
-
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> DeviceArray:
-        memory = np.full(shape, np.nan, dtype)
-        return DeviceArray(shape, memory.dtype, memory.ctypes.data, memory)
-
-    def upload(self, array: Any, into: DeviceArray) -> DeviceArray:
-        into.owner[...] = array  # type: ignore[index]
-        return into
-
-    def download(self, array: DeviceArray) -> Any:
-        return np.array(array.owner)
-
-    def close(self) -> None:
-        self.closed += 1
-
-
 class MadeUpEngine:
-    """The tiny network with TensorRT's calls: addresses are set once, runs read and write there."""
+    """The tiny network with TensorRT's calls, queued as kernels would be."""
 
     names = ("twice", "y", "x", "total")  # an engine's own order is no promise
 
-    def __init__(self, device: HostDevice, ok: bool = True, dtype: str = "float32") -> None:
-        self.device, self.ok, self.dtype = device, ok, dtype
+    def __init__(self, device: CudaDevice, cuda: MadeUpCuda, ok: bool = True,
+                 dtype: str = "float32", memory: bool = True) -> None:
+        self.device, self.cuda, self.ok, self.dtype, self.memory = device, cuda, ok, dtype, memory
         self.num_io_tensors, self.addresses = 4, dict[str, int]()
         self.get_tensor_name: Callable[[int], str] = self.names.__getitem__
+        self.device_memory_size_v2 = 123
 
     def get_tensor_dtype(self, name: str) -> str:
         return self.dtype
@@ -171,55 +149,109 @@ class MadeUpEngine:
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return X.shape
 
-    def create_execution_context(self) -> "MadeUpEngine":
-        assert self.device.current == 1
-        return self
+    def create_execution_context(self) -> "MadeUpEngine | None":
+        assert self.cuda.contexts()[1] == 1, "TensorRT allocates in whatever context is current"
+        return self if self.memory else None
 
     def set_tensor_address(self, name: str, address: int) -> bool:
-        assert name not in self.addresses
         self.addresses[name] = address
-        return True
+        return address % 256 == 0
 
     def execute_async_v3(self, stream: int) -> bool:
-        assert stream == 77 and self.device.current == 1
-        import ctypes
+        assert self.cuda.contexts()[1] > 0
+        taken = dict(self.addresses)  # changed for the next run before this one has run
 
-        at = {name: np.ctypeslib.as_array((ctypes.c_float * X.size).from_address(address))
-              for name, address in self.addresses.items()}
-        at["total"][:] = at["x"] + at["y"]
-        at["twice"][:] = 2 * at["x"]
+        def run() -> None:
+            at = {name: np.ctypeslib.as_array((ctypes.c_float * X.size).from_address(address))
+                  for name, address in taken.items()}
+            at["total"][:] = at["x"] + at["y"]
+            at["twice"][:] = 2 * at["x"]
+
+        self.cuda.host(stream, run)
         return self.ok
 
 
-def _session(**known: Any) -> tuple[TrtSession, HostDevice]:
-    device = HostDevice()
-    engine = MadeUpEngine(device, **known)
-    return TrtSession(_package("tensorrt"), engine, device, ["total", "twice"]), device  # type: ignore[arg-type]
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("g++") is None:
+        pytest.skip("no g++ on this machine")
+    return build(tmp_path_factory.mktemp("shim"))
 
 
-def test_a_session_runs_from_buffers_made_once() -> None:
-    session, device = _session()
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch, library: Path) -> Iterator[MadeUpCuda]:
+    yield install(monkeypatch, library)
+
+
+def _session(cuda: MadeUpCuda, **known: Any) -> tuple[TrtSession, CudaDevice]:
+    device = CudaDevice("cuda:1")
+    engine = MadeUpEngine(device, cuda, **known)
+    return TrtSession(_package("tensorrt"), engine, device, ["total", "twice"]), device
+
+
+def test_a_session_answers_from_host_to_host(cuda: MadeUpCuda) -> None:
+    session, device = _session(cuda)
     first = session.run({"x": X, "y": X + 1})
     second = session.run({"x": X + 5, "y": X})
     np.testing.assert_array_equal(first[0], 2 * X + 1)
     np.testing.assert_array_equal(first[1], 2 * X)  # an answer outlives the next run
     np.testing.assert_array_equal(second[1], 2 * X + 10)
+    assert session.memory == 123
     session.close()
     session.close()
-    assert device.closed == 1
+    assert cuda.contexts() == (0, 0) and session.memory == 0
     with pytest.raises(BackendError, match="was closed"):
         session.run({"x": X, "y": X})
 
 
-def test_a_run_that_fails_is_an_error() -> None:
-    session, _ = _session(ok=False)
+def test_runs_are_queued_and_recorded(cuda: MadeUpCuda) -> None:
+    session, device = _session(cuda)
+    x, y = device.upload(X), device.upload(X)
+    cuda.counts()
+    queued = [session.queue({"x": x, "y": y}) for _ in range(3)]
+    assert not any(cuda.counts()[k] for k in ("uploads", "downloads", "copies"))
+    np.testing.assert_array_equal(device.download(queued[1][0]), 2 * X)
+    graph, (total, _) = device.record(lambda: session.queue({"x": x, "y": y}))
+    device.upload(X + 3, x)
+    graph.launch()
+    np.testing.assert_array_equal(device.download(total), 2 * X + 3)
+    session.close()
+
+
+def test_an_engine_that_allocates_is_not_recorded(cuda: MadeUpCuda) -> None:
+    session, device = _session(cuda)
+    session._context.is_stream_capturable = lambda stream: False
+    x = device.upload(X)
+    with pytest.raises(BackendError, match="allocates memory while it runs"):
+        device.record(lambda: session.queue({"x": x, "y": x}))
+    np.testing.assert_array_equal(device.download(session.queue({"x": x, "y": x})[1]), 2 * X)
+    session.close()
+
+
+def test_a_shared_device_stays_open(cuda: MadeUpCuda) -> None:
+    device = CudaDevice()
+    session = TrtSession(_package("tensorrt"), MadeUpEngine(device, cuda), device,
+                         ["total", "twice"], owns=False)
+    session.close()
+    assert device.empty((3,), np.float32).nbytes == 12
+    device.close()
+
+
+def test_a_run_that_fails_is_an_error(cuda: MadeUpCuda) -> None:
+    session, _ = _session(cuda, ok=False)
     with pytest.raises(BackendError, match="does not run the engine.*--backend ort-cuda"):
         session.run({"x": X, "y": X})
+    session.close()
 
 
-def test_an_engine_with_half_floats_outside_is_not_ours() -> None:
+def test_an_engine_with_half_floats_outside_is_not_ours(cuda: MadeUpCuda) -> None:
     with pytest.raises(BackendError, match="twice is not float32"):
-        _session(dtype="float16")
+        _session(cuda, dtype="float16")
+
+
+def test_no_memory_for_an_engine(cuda: MadeUpCuda) -> None:
+    with pytest.raises(NoRoom, match="smaller batch"):
+        _session(cuda, memory=False)
 
 
 @pytest.mark.gpu

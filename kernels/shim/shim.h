@@ -7,6 +7,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #define __global__
 #define __device__
@@ -55,10 +60,38 @@ template <class F> static void host_launch(dim3 g, dim3 b, F&& thread) {
                         }
 }
 
-// ENTRY(name, (parameters), call) exports `void host_name(grid x y z, block x y z, parameters)`.
+// As cuLaunchKernel passes parameters: copied from where the pointers lead, run later.
+struct Packed {
+    std::function<void()> run;
+    std::vector<const void*> pointers;  // those among the parameters
+};
+template <class... A, size_t... I>
+static Packed packed(void (*kernel)(unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, A...),
+                     const unsigned* g, void** p, std::index_sequence<I...>) {
+    std::tuple<A...> values(*(A*)p[I]...);
+    Packed made;
+    auto note = [&](auto value) {
+        if constexpr (std::is_pointer_v<decltype(value)>) made.pointers.push_back(value);
+    };
+    (note(std::get<I>(values)), ...);
+    const unsigned x = g[0], y = g[1], z = g[2], bx = g[3], by = g[4], bz = g[5];
+    made.run = [=] { kernel(x, y, z, bx, by, bz, std::get<I>(values)...); };
+    return made;
+}
+template <class... A>
+static Packed packed(void (*kernel)(unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, A...),
+                     const unsigned* g, void** p) {
+    return packed(kernel, g, p, std::index_sequence_for<A...>());
+}
+
+// ENTRY(name, (parameters), call) exports `void host_name(grid x y z, block x y z, parameters)`, and
+// `packed_name(grid and block, pointers to the parameters, where the launch goes)`.
 #define STRIP(...) __VA_ARGS__
 #define ENTRY(name, decl, call)                                                            \
     extern "C" void host_##name(unsigned gx, unsigned gy, unsigned gz, unsigned bx,        \
                                 unsigned by, unsigned bz, STRIP decl) {                    \
         host_launch(dim3(gx, gy, gz), dim3(bx, by, bz), [&] { call; });                    \
+    }                                                                                      \
+    extern "C" void packed_##name(const unsigned* g, void** p, Packed* made) {             \
+        *made = packed(host_##name, g, p);                                                 \
     }
