@@ -39,6 +39,7 @@ COMMANDS: dict[str, click.Command] = {
 
 MAKE = "builds a virtual environment from downloads; .ci/ runs `make test` itself"
 DOWNLOAD = "downloads"
+MEASURES = "measures for minutes; tests/test_bench.py runs the same for moments"
 OFFICIAL = "needs official checkpoints, which may not be shipped"
 LISTED = {
     "make demo": MAKE,
@@ -52,6 +53,11 @@ LISTED = {
     "pip install 'fuw[gpu]'": DOWNLOAD,
     "fuw-run me.jpg shirt.jpg --device cuda:0": "needs a GPU",
     "fuw-export --weights checkpoints --fp16 --backend trt": "needs a GPU",
+    "fuw-bench --quick": MEASURES,
+    "fuw-bench --json new.json --html new.html": MEASURES,
+    "fuw-bench compare old.json new.json --threshold 1.1": "tests/test_bench.py compares reports",
+    "python -m fuw.bench.kernels": MEASURES,
+    "python -m fuw.bench.alias": MEASURES,
     "fuw-export --fp16 --photos person.jpg cloth.jpg":
         "minutes of CPU: eight networks rounded node by node; tests/test_export_build.py and "
         "tests/test_agreement.py run the same on small ones",
@@ -164,7 +170,7 @@ def test_paths_and_options_named_in_the_text_exist(document: Path) -> None:
     known = {option for c in COMMANDS.values() for p in c.params for option in p.opts}
     for span in inline_code(document):
         if re.match(r"(engine|export|kernels|bench|starter|tests|docs|models|examples)/\S+$", span):
-            assert list(ROOT.glob(span)), f"{document.name} names {span}"
+            assert list(ROOT.glob(re.sub("<.*?>", "*", span))), f"{document.name} names {span}"
         first = span.split()[0] if span.split() else ""
         if first in COMMANDS or first.startswith("--"):
             mine = ({o for p in COMMANDS[first].params for o in p.opts} if first in COMMANDS
