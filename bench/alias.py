@@ -1,10 +1,11 @@
 """The ALIAS generator's two forms side by side: dense and label-sparse, by backend and precision.
 
-    python -m fuw.bench.alias --rounds 5 --out bench/results/alias.json
+    python -m fuw.bench.alias --eager --rounds 5 --parse PNG --out bench/results/alias.json
 
 One interleaved run on made-up weights of the official size (or a narrower width), on a real parse
 map (`--parse`, a PNG of group ids 0..6) or a made-up person. Beside the wall time stands the
-processor time: on a machine that others use too, only that compares.
+processor time: on a machine that others use too, only that compares. The machine's own ceilings
+(a GEMM, a copy) and OpenVINO's counters say what is left to gain.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import torch
 from PIL import Image
 
 from fuw.bench import machine
+from fuw.bench.alias_profile import profile
 from fuw.bench.made_up import made_up
 from fuw.bench.stats import Stats, interleave
 from fuw.engine.arrays import F32
@@ -152,7 +154,9 @@ def measure(options: Options) -> dict[str, Any]:
         pictures = {name: run()[0].astype(np.float64) for name, run in runs.items()}
         gc.collect()
         times = interleave({name: _timed(run) for name, run in runs.items()}, options.rounds, 0,
-                           {EAGER: min(2, options.rounds)})
+                           {EAGER: min(3, options.rounds)})
+        runs.clear()  # the sessions' memory, before the profiles' own
+        profiles = _profiles(options, folder, threads, feeds)
     first = next(iter(pictures.values()))
     return {
         "machine": machine.describe(), "threads": threads, "width": options.factor,
@@ -161,7 +165,16 @@ def measure(options: Options) -> dict[str, Any]:
                       "processor": asdict(Stats.of(t["processor"]))} for name, t in times.items()},
         "rel_l2": {name: float(np.linalg.norm(p - first) / np.linalg.norm(first))
                    for name, p in pictures.items()},
+        "ceilings": machine.ceilings(threads), "profile": profiles,
     }
+
+
+def _profiles(options: Options, folder: Path, threads: int,
+              feeds: Mapping[str, F32]) -> dict[str, Any]:
+    """Of the sparse form in every precision of OpenVINO that was measured."""
+    path = _exported(options, folder)["sparse"]
+    kinds = [RUNTIMES[r][1] for r in options.runtimes if RUNTIMES[r][0] is OpenVino]
+    return {f"openvino {kind} sparse": profile(path, kind, threads, feeds) for kind in kinds}
 
 
 def _map_facts(options: Options, flops: Flops) -> dict[str, Any]:
@@ -183,13 +196,37 @@ def table(result: Mapping[str, Any]) -> str:
         times = f"{wall['p50']:.0f} / {wall['p90']:.0f} / {wall['p99']:.0f}"
         lines.append(f"{name:24}{times:>30}{ms['processor']['p50']:>20.0f}"
                      f"{result['rel_l2'][name]:>10.1e}")
+    return "\n".join([*lines, *_ratios(result["ms"]), *_left(result)])
+
+
+def _ratios(ms: Mapping[str, Any]) -> list[str]:
+    lines = []
     for runtime in RUNTIMES:
-        if f"{runtime} dense" in result["ms"]:
-            dense, sparse = (result["ms"][f"{runtime} {form}"] for form in FORMS)
-            lines.append(f"{runtime}: sparse is {dense['wall']['p50'] / sparse['wall']['p50']:.2f}x"
-                         f" faster (processor time "
-                         f"{dense['processor']['p50'] / sparse['processor']['p50']:.2f}x)")
-    return "\n".join(lines)
+        if f"{runtime} dense" not in ms:
+            continue
+        dense, sparse = (ms[f"{runtime} {form}"] for form in FORMS)
+        lines.append(f"{runtime}: sparse is {_times(dense, sparse, 'wall')} faster than dense "
+                     f"(processor time {_times(dense, sparse, 'processor')})")
+        if EAGER in ms:
+            lines[-1] += (f", {_times(ms[EAGER], sparse, 'wall')} than eager PyTorch fp32 "
+                          f"({_times(ms[EAGER], sparse, 'processor')})")
+    return lines
+
+
+def _times(slow: Mapping[str, Any], fast: Mapping[str, Any], clock: str) -> str:
+    return f"{slow[clock]['p50'] / fast[clock]['p50']:.2f}x"
+
+
+def _left(result: Mapping[str, Any]) -> list[str]:
+    """What the machine allows, and what the time went into."""
+    ceilings, gflop = result["ceilings"], result["map"]["executed_gflop"]
+    lines = [f"a copy moves {ceilings['copy_gbs']:.0f} GB/s; the executed GFLOP at the rate of a "
+             f"GEMM take {gflop / ceilings['gemm_f32_gflops'] * 1000:.0f} ms in fp32, "
+             f"{gflop / ceilings['gemm_bf16_gflops'] * 1000:.0f} ms in bf16"]
+    for name, found in result["profile"].items():
+        parts = ", ".join(f"{purpose} {ms:.0f}" for purpose, ms in found["by"].items())
+        lines.append(f"{name}, {found['wall']:.0f} ms: {parts}")
+    return lines
 
 
 @click.command()

@@ -38,12 +38,13 @@ def open_share(seg: F32) -> float:
     # No label's number is a sum of others': what the windows hold cannot hide behind equal sums.
     names = np.sqrt(np.array([2, 3, 5, 7, 11, 13, 17, 19, 23, 29], np.float32))[: seg.shape[1]]
     window = np.ones((SIDE, SIDE), np.uint8)
-    found = 0
+    found = pixels = 0
     for sample in seg:
         code = np.tensordot(names, sample, 1)
         spread = cv2.dilate(code, window) - cv2.erode(code, window)
         found += int(np.count_nonzero(spread > 1e-3))
-    return found / (seg.shape[0] * seg.shape[2] * seg.shape[3])
+        pixels += code.size
+    return found / pixels
 
 
 def open_guarded(backend: Backend, model: Model, options: OpenOptions) -> Session:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from fuw.engine.arrays import F32
 from fuw.export.nets.alias import ALIASGenerator, ALIASNorm, ALIASResBlock, level_size
 from fuw.export.nets.alias_sparse import DENSE_LEVELS
 from fuw.export.nets.patterns import find_patterns, label_codes
@@ -73,22 +74,39 @@ def executed_flops(seg: torch.Tensor, seg_div: torch.Tensor, width: float = 1.0,
     """
     with torch.device("meta"):
         alias = ALIASGenerator(width, **options)
-    batch, height, columns = len(seg), seg.shape[2], seg.shape[3]
+    batch = len(seg)
+    height, columns = seg.shape[2] // alias.shrink, seg.shape[3] // alias.shrink
     dense = sparse = modulation = 0
     windows = []
     for level, block in enumerate(alias.blocks()):
         size = level_size(alias.levels, height, columns, level)
         pixels = batch * size[0] * size[1]
-        rest = _rest(block, pixels) + _conv(alias.get_submodule(f"conv_{level}"), pixels)
-        norms = sum(_norm(norm, pixels) for norm in _norms(block))
+        features = _conv(alias.get_submodule(f"conv_{level}"), pixels)
+        rest, norms = _rest(block, pixels), sum(_norm(norm, pixels) for norm in _norms(block))
+        dense += features + rest + norms
+        modulation += norms
         found = -1
         if level >= dense_levels:
             labels = F.interpolate(seg_div if block.use_mask_norm else seg, size=size)
             found = len(find_patterns(labels, label_codes(labels)).windows)
+            norms = sum(_norm(norm, found, hidden_per_place=9) for norm in _norms(block))
         windows.append(found)
-        dense += rest + norms
-        modulation += norms
-        sparse += rest + (norms if found < 0 else
-                          sum(_norm(norm, found, hidden_per_place=9) for norm in _norms(block)))
-    image = _conv(alias.conv_img, pixels)
-    return Flops(dense + image, sparse + image, modulation, tuple(windows))
+        sparse += features + rest + norms
+    end, sparse_end = _ends(alias, batch * seg.shape[2] * seg.shape[3])
+    return Flops(dense + end, sparse + sparse_end, modulation, tuple(windows))
+
+
+def executed_share(seg: F32, seg_div: F32, width: float = 1.0, **options: Any) -> float:
+    """executed / dense of `executed_flops`, for arrays: (b, 7, H, W) and (b, 8, H, W)."""
+    return executed_flops(torch.from_numpy(seg), torch.from_numpy(seg_div), width, **options).share
+
+
+def _ends(alias: ALIASGenerator, pixels: int) -> tuple[int, int]:
+    """The last convolution in both forms, or the starter's composition (the full-size part)."""
+    if alias.shrink > 1:
+        head = sum(_conv(m, pixels) for m in (alias.head.from_inputs, alias.head.gates,
+                                              alias.head.paint))
+        head += _conv(alias.head.from_features, pixels // 4)
+        return head, head
+    dense = _conv(alias.conv_img, pixels)
+    return dense, dense * 16 // 9  # four pixels at a time: a 4x4 kernel makes 2x2 pixels

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 SNAP = 1e-6  # nearer to 0 or 1 than this is a clean label: the warped mask leaves residues of 6e-8
+COUNT = 16.0  # more than any label; two hot channels then name no label
 REACH = 2  # two 3x3 convolutions see two pixels in each direction
 SIDE = 2 * REACH + 1
 BUCKETS = 262139  # prime; a collision costs rows, never correctness
@@ -45,12 +46,12 @@ def label_codes(seg: torch.Tensor) -> torch.Tensor:
     (labels itself is kept for the outside of the picture).
     """
     labels = seg.shape[1]
-    ramp = torch.arange(labels, dtype=seg.dtype).view(1, -1, 1, 1)
-    top = seg.amax(1)
-    rest = seg.abs().sum(1) - top
-    hot = ((top - 1).abs() <= SNAP) & (rest.abs() <= SNAP)
-    code = (seg * ramp).sum(1).round()
-    return torch.where(hot, code, torch.full_like(code, labels + 1.0))
+    # Every channel near 0 or 1, and one of them near 1: COUNT for each that is, and its number.
+    names = (torch.arange(labels, dtype=seg.dtype) + COUNT).view(1, -1, 1, 1)
+    between = (seg * (1 - seg)).abs().sum(1)
+    name = (seg * names).sum(1).round()
+    hot = (between <= SNAP) & (name >= COUNT) & (name < COUNT + labels)
+    return torch.where(hot, name - COUNT, torch.full_like(name, labels + 1.0))
 
 
 def _constant_windows(code: torch.Tensor, labels: int) -> torch.Tensor:
