@@ -20,7 +20,7 @@ from fuw.starter.training import augment, body, gmm, losses, resize, run, start 
 from fuw.starter.training.data import Figures, Photos, Sample  # noqa: E402
 from fuw.starter.training.loop import Plan, Trainer, rate  # noqa: E402
 from fuw.starter.training.norms import add_norms, fold_norms  # noqa: E402
-from fuw.starter.training.rare import RareIds  # noqa: E402
+from fuw.starter.training.rare import LONG_SLEEVES, RareIds  # noqa: E402
 from fuw.starter.training.ship import store_half  # noqa: E402
 
 H, W = 256, 192
@@ -115,6 +115,7 @@ def test_rare_labels_are_sought(figures: Figures) -> None:
     assert drawn == {(seed, side) for seed in range(2) for side in "ab"}
     assert sorted(rare.places) == [9, 14]
     assert RareIds(figures, (6,)).pick(rng()) is None
+    assert RareIds(figures, (LONG_SLEEVES,)).pick(rng()) is None  # the arms are bare
 
 
 def test_a_blended_garment_has_the_colour_of_the_wall() -> None:

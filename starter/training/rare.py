@@ -10,11 +10,15 @@ import numpy as np
 from fuw.starter.training.data import Figures
 
 LEAST_SHARE = 3e-4  # of the picture: below it a label is not worth seeking
+LONG_SLEEVES = 20  # stands for a top that covers the arms; no label id
+TOPS, ARMS = slice(5, 8), slice(14, 16)
+BARE = 0.08  # arms in shares of the top, below which it counts as covering them
 
 
 @dataclass
 class RareIds:
-    """Which pictures of `figures` hold each of `ids`; counted once, at the first draw.
+    """Which pictures of `figures` hold each of `ids` (VITON-HD's, or LONG_SLEEVES); counted once,
+    at the first draw.
 
     Attributes:
         places: per id that occurs, its pictures as (seed, "a" or "b").
@@ -32,6 +36,8 @@ class RareIds:
             for side in "ab":
                 (parse,) = self.figures.labels(seed, f"parse_{side}")
                 shares = np.bincount(parse.ravel(), minlength=256) / parse.size
+                top, arms = shares[TOPS].sum(), shares[ARMS].sum()
+                shares[LONG_SLEEVES] = top if arms < BARE * top else 0.0
                 for label in set(self.ids):
                     if shares[label] >= LEAST_SHARE:
                         self.places.setdefault(label, []).append((seed, side))
