@@ -179,6 +179,15 @@ def test_paths_and_options_named_in_the_text_exist(document: Path) -> None:
             assert asked <= mine, f"{document.name}: {span}"
 
 
+def test_every_warning_has_its_row() -> None:
+    table = (ROOT / "docs" / "photos.md").read_text()
+    told = {code for row in re.findall(r"^\| (`[a-z_]+`(?:, `[a-z_]+`)*) \|", table, re.MULTILINE)
+            for code in re.findall(r"`(\w+)`", row)}
+    made = {code for path in (ROOT / "engine").glob("*.py")
+            for code in re.findall(r'Warning_\(\s*"(\w+)"', path.read_text())}
+    assert told == made
+
+
 def test_every_name_is_where_the_guide_says() -> None:
     rows = re.findall(r"^\| [^|]+ \| `([^`]+)` \| (.+) \|$",
                       (ROOT / "docs" / "where.md").read_text(), re.MULTILINE)
