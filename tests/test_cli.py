@@ -96,9 +96,10 @@ def test_info_says_ready_and_what_to_do() -> None:
 
 
 def _error_codes() -> dict[str, int]:
-    """Exit codes by the name of the error, from the errors themselves."""
+    """Exit codes by the name of the error, from the errors that have one of their own."""
     return {name: error.exit_code for name, error in vars(errors).items()
-            if isinstance(error, type) and issubclass(error, errors.FuwError)}
+            if isinstance(error, type) and issubclass(error, errors.FuwError)
+            and "exit_code" in vars(error)}
 
 
 def test_exit_codes_of_errors_help_and_docs_agree() -> None:
