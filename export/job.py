@@ -97,7 +97,7 @@ class Job:
                     f"{spec.name}: the network itself answers NaN or infinity in fp32; its weights "
                     f"({source.origin}) are of no use"
                 )
-            self._check_plain(plain, next(iter(wanted.values())), inputs, want)
+            proof = str(self._checked_plain(plain, next(iter(wanted.values())), inputs, want))
             rows: list[Row] = []
             for kind, entry in wanted.items():
                 start = time.perf_counter()
@@ -105,16 +105,18 @@ class Job:
                     row = self._one(source, entry, plain, inputs, want, why[kind])
                 except Exception as error:
                     row = self._failed(kind, error)
-                rows.append(replace(row, seconds=time.perf_counter() - start))
+                verdicts = row.verdicts if kind == "fp32" else (proof, *row.verdicts)
+                rows.append(replace(row, seconds=time.perf_counter() - start, verdicts=verdicts))
             return rows
 
-    def _check_plain(self, plain: Path, entry: Entry, inputs: Sequence[F32],
-                     want: Sequence[F32]) -> None:
+    def _checked_plain(self, plain: Path, entry: Entry, inputs: Sequence[F32],
+                       want: Sequence[F32]) -> Verdict:
         """ONNX fp32 against Torch, before anything is derived from it."""
         verdict = self._compare(plain, replace(entry, precision="fp32"), inputs, want,
                                 self.backends[0])
         if not verdict.ok:
             raise ExportError(f"{verdict}; nothing was written")
+        return verdict
 
     def _one(self, source: Source, entry: Entry, plain: Path, inputs: Sequence[F32],
              want: Sequence[F32], why: str) -> Row:

@@ -88,6 +88,9 @@ def test_export_proves_and_publishes(tmp_path: Path) -> None:
     assert all(r.rel_l2 is not None and r.rel_l2 <= (r.gate or 0) for r in report.rows)
     assert [share for _, _, share in seen] == sorted(share for _, _, share in seen)
     json.dumps(report.as_json())
+    steps = [v.partition(":")[0] for v in report.rows[1].verdicts]  # Torch -> fp32 -> reduced
+    assert steps == ["seg fp32 in ort-cpu", "seg fp16 in rounded", "seg fp16 in ort-cpu",
+                     "seg fp16 in openvino"]
     for word in ("seg.fp16.onnx", "proved", "probabilities", "seg_final.pth: not the official"):
         assert word in report.table()
 
