@@ -3,8 +3,9 @@
     python -m fuw.bench.gpu_check --weights onnx --json bench/results/gpu-h200.json
 
 Runs `pytest -m gpu`, every engine against ONNX Runtime on the CPU, the whole fit against the CPU's,
-and the latencies of every backend. A part that could not run says why and is no success; a test
-that is skipped, a golden that is missing included, counts as failed. Never run on a GPU yet.
+the latencies of every backend, and the roofline beside them. A part that could not run says why and
+is no success; a test that is skipped, a golden that is missing included, counts as failed. Never
+run on a GPU yet.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,18 +29,27 @@ import numpy as np
 
 import fuw
 from fuw.bench import machine
+from fuw.bench.gpu_ceilings import copy_gbs, floor_ms, gemm_tflops, work_of
 from fuw.bench.stats import Stats
-from fuw.engine import devices
+from fuw.engine import devices, pipeline
 from fuw.engine.arrays import F32, U8
 from fuw.engine.backend import Backend, Model, OpenOptions
 from fuw.engine.choose import GPU_BACKENDS, PRECISIONS
+from fuw.engine.clock import Clock
+from fuw.engine.device_fit import FIT_NETS, Worn
 from fuw.engine.errors import FuwError
 from fuw.engine.files import write_whole
 from fuw.engine.fitter import Fitter
 from fuw.engine.folders import cache_folder
+from fuw.engine.nets import FitNets
 from fuw.engine.ort import OrtCpu
+from fuw.engine.records import Garment, Person
 from fuw.engine.trt import TrtSession
 from fuw.engine.weights import find_models
+from fuw.kernels.cpu.segment import seg_noise
+from fuw.kernels.device import Device, DeviceArray
+from fuw.kernels.launch import CudaDevice, parse_device
+from fuw.kernels.steps import Steps
 
 ROOT = Path(fuw.__file__).parent
 PEAK = 2.0  # of a picture in -1..1
@@ -68,11 +79,11 @@ def check(options: CheckOptions, log: Callable[[str], None]) -> dict[str, Any]:
                               "gpus": [asdict(gpu) for gpu in found]}
     missing = "" if found else f"no NVIDIA GPU answers ({why or 'there is none'})"
     parts: dict[str, Part] = {}
-    for name, run in (("tests", gpu_tests), ("engines", engines), ("fits", fits)):
+    for name, run in (("tests", gpu_tests), ("engines", engines), ("fits", fits),
+                      ("roofline", roofline)):
         log(f"{name} ...")
         parts[name] = {"status": "not run", "why": missing} if missing else _guarded(run, options)
         log(f"{name}: {parts[name]['status']} {parts[name].get('why', '')}")
-    parts["roofline"] = {"status": "not run", "why": "no GPU ceilings are measured here yet"}
     result["parts"] = parts
     result["ok"] = all(part["status"] == "passed" for part in parts.values())
     return result
@@ -201,6 +212,8 @@ def fits(options: CheckOptions) -> Part:
             with Fitter.open(weights=options.weights, device=options.device, backend=backend,
                              cache=options.cache) as fitter:
                 got = fitter.fit(maps, garment)
+                row["graph"] = fitter.recorded
+                row["stages_ms"] = _stages(fitter, maps, garment)
                 labels = float((got.parts.seg == want.parts.seg).mean())
                 db = picture_db(got.image, want.image)
                 spent = {"fit": lambda f=fitter: f.fit(maps, garment),
@@ -213,9 +226,67 @@ def fits(options: CheckOptions) -> Part:
             row.update(status="failed", why=str(error))
             continue
         holds = labels >= LABELS and db >= PICTURE_DB
+        row["transfers"] = "person, garment: once; a fit: one download of the picture and its parts"
         row.update(status="passed" if holds else "failed", summary=fitter.summary, labels=labels,
                    psnr_db=db, targets_ms=TARGETS_MS, why="" if holds else "the gate is missed")
     return {"status": _worst(rows), "rows": rows}
+
+
+class Waiting(Clock):
+    """A clock whose stages end when the device has done them."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__()
+        self._device, self._token = device, device.upload(np.zeros(1, np.int32))
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Time the body and what it queued."""
+        with super().__call__(stage):
+            yield
+            self._device.download(self._token)
+
+
+def _stages(fitter: Fitter, person: Person, garment: Garment) -> dict[str, float]:
+    """Milliseconds of a fit's stages, each waited for, queued step by step; the best of ten."""
+    device = fitter.gpu
+    if device is None:
+        return {}
+    steps = Steps(device)
+    worn = Worn(*(device.upload(a) for a in (person.skeleton, person.agnostic,
+                                             person.groups_agnostic)))
+    c, M_c, noise = (device.upload(a) for a in (garment.image, garment.mask, seg_noise(0)))
+    nets: FitNets[DeviceArray] = fitter.nets
+    best: dict[str, float] = {}
+    for _ in range(10):
+        clock = Waiting(device)
+        pipeline.fit(nets, steps, worn, c, M_c, clock, noise)
+        best = {stage: min(ms, best.get(stage, ms)) for stage, ms in clock.ms.items()}
+    return best
+
+
+def roofline(options: CheckOptions) -> Part:
+    """The ceilings of this GPU, and the least time of a fit's networks under them."""
+    device = CudaDevice(options.device)
+    try:
+        copy = copy_gbs(device)
+    finally:
+        device.close()
+    missing = [name for name in ("torch", "onnx") if find_spec(name) is None]
+    if missing:
+        return {"status": "not run", "copy_gbs": copy,
+                "why": f"the matrix products and the count need {' and '.join(missing)}"}
+    tflops = gemm_tflops(parse_device(options.device))
+    rows = {}
+    for kind, width in (("fp16", 2), ("fp32", 4)):
+        models = find_models(options.weights, kind, SIZE)
+        work = {name: work_of((models[name].dense or models[name]).path)
+                for name in FIT_NETS if name in models}
+        if len(work) == len(FIT_NETS):
+            rows[kind] = {"gflop": {name: gflop for name, (gflop, _) in work.items()},
+                          "floor_ms": floor_ms(work, tflops[kind], copy, width)}
+    return {"status": "passed" if rows else "not run", "copy_gbs": copy, "gemm_tflops": tflops,
+            "fit": rows, "why": "" if rows else f"{options.weights} lacks networks of a fit"}
 
 
 def picture_db(got: U8, want: U8) -> float:

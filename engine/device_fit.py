@@ -98,6 +98,11 @@ class DeviceFit:
                 raise NoRoom(self._smaller(error)) from error
             return places.answer.split(answer, len(pairs))
 
+    @property
+    def recorded(self) -> bool:
+        """Whether the fit is a CUDA graph; known once one has run."""
+        return self._recorded is not None
+
     def close(self) -> None:
         """Free the graph and the arrays, once a fit under way is done."""
         with self._lock:
@@ -127,19 +132,25 @@ class DeviceFit:
         """Queue a fit: the recorded one, or step by step where it could not be recorded."""
         if self._recorded is None and not places.tried:
             places.tried = True
-            for name in FIT_NETS:
-                self._nets[name].open()
-            try:
-                self._recorded, _ = self._device.record(lambda: self._fit(places))
-            except NoRoom:
-                raise
-            except BackendError as error:
-                log.warning("this fit is no CUDA graph and is queued step by step, which takes "
-                            "longer: %s", error)
+            self._record(places)
         if self._recorded is not None:
             self._recorded.launch()
         else:
             self._fit(places)
+
+    def _record(self, places: Places) -> None:
+        """Make a fit one CUDA graph, where its networks allow that."""
+        if not all(getattr(self._nets[name].open(), "recordable", False) for name in FIT_NETS):
+            log.info("fits are queued step by step, since ONNX Runtime cannot be part of a CUDA "
+                     "graph; TensorRT's engines can: fuw-export --backend trt")
+            return
+        try:
+            self._recorded, _ = self._device.record(lambda: self._fit(places))
+        except NoRoom:
+            raise
+        except BackendError as error:
+            log.warning("this fit is no CUDA graph and is queued step by step, which takes longer: "
+                        "%s", error)
 
     def _fit(self, places: Places) -> None:
         """From the places to the answer; only queued."""

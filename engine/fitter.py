@@ -83,9 +83,10 @@ class Fitter:
             gpu: the device that the networks are open on; the Fitter closes it.
         """
         self.nets, self.ops, self.options, self.summary = nets, ops, options, summary
-        self._on_stage, self._many, self._gpu = on_stage, many, gpu
-        self._single = gpu and DeviceFit(nets, gpu, options.size)
-        self._batch = gpu and many and DeviceFit(many, gpu, options.size, options.batch)
+        self._on_stage, self._many, self.gpu = on_stage, many, gpu
+        self._single = None if gpu is None else DeviceFit(nets, gpu, options.size)
+        self._batch = None if gpu is None or many is None else DeviceFit(
+            many, gpu, options.size, options.batch)
 
     @classmethod
     def open(cls, *, on_stage: Callable[[str, float], None] | None = None,
@@ -225,6 +226,11 @@ class Fitter:
                 f"this Fitter makes {height}x{width}; prepare it with this Fitter"
             )
 
+    @property
+    def recorded(self) -> bool:
+        """Whether fits run as one CUDA graph; known once one has run."""
+        return self._single is not None and self._single.recorded
+
     def close(self) -> None:
         """Wait for what is under way and close the networks. A Fitter on a CPU opens them again if
         it is used again; one on a GPU stays closed."""
@@ -234,8 +240,8 @@ class Fitter:
         for nets in (self.nets, self._many):
             if nets is not None:
                 nets.close()
-        if self._gpu is not None:
-            self._gpu.close()
+        if self.gpu is not None:
+            self.gpu.close()
 
     def __enter__(self) -> Fitter:
         return self

@@ -12,7 +12,14 @@ from fuw.kernels.device import Device, DeviceArray
 
 
 class OnDevice(ABC):
-    """A session (`backend.Session` and `backend.DeviceSession`) on `device`."""
+    """A session (`backend.Session` and `backend.DeviceSession`) on `device`.
+
+    Attributes:
+        recordable: whether its runs may be recorded into a CUDA graph of ours, as far as can be
+            known before it is tried.
+    """
+
+    recordable = False
 
     def __init__(self, device: Device, owns: bool) -> None:
         """`owns`: the device is closed with the session."""

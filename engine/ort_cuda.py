@@ -33,7 +33,11 @@ PROVIDER = "CUDAExecutionProvider"
 
 
 class BoundSession(OnDevice):
-    """A session that reads and writes arrays of our device, on our device's stream."""
+    """A session that reads and writes arrays of our device, on our device's stream.
+
+    Never recorded: inside somebody else's CUDA graph ONNX Runtime frees host memory, which CUDA
+    forbids there, and ends the process (onnxruntime pull request 32081, measured on an H200).
+    """
 
     def __init__(self, ort: ModuleType, session: Any, model: Model, device: Device,
                  kind: str = "cuda", number: int = 0, owns: bool = True) -> None:
@@ -53,9 +57,11 @@ class BoundSession(OnDevice):
 
     def queue(self, feeds: Mapping[str, DeviceArray]) -> list[DeviceArray]:
         """Queue a run; nothing waits, unless nodes of the network run on the CPU."""
-        with self._lock, self._device.queueing() as stream:
+        with self._device.queueing() as stream, self._lock:  # in this order everywhere
             if self._session is None:
                 raise BackendError("this ONNX Runtime session was closed; open another Fitter")
+            if self._device.recording and not self.recordable:
+                raise BackendError("ONNX Runtime cannot be part of a CUDA graph of ours")
             if stream != self._device.stream:
                 raise BackendError("ONNX Runtime keeps to one stream; this is a mistake in fuw, "
                                    "please report it")

@@ -227,6 +227,8 @@ def diagnosis(trt: ModuleType, bits: int) -> str:
 class TrtSession(OnDevice):
     """An engine on a device; runs follow one another in the device's order."""
 
+    recordable = True
+
     def __init__(self, trt: ModuleType, engine: Any, device: Device, outputs: Sequence[str],
                  owns: bool = True) -> None:
         """
@@ -259,7 +261,7 @@ class TrtSession(OnDevice):
 
     def queue(self, feeds: Mapping[str, DeviceArray]) -> list[DeviceArray]:
         """Queue a run; nothing waits, and nothing is copied: the engine reads and writes there."""
-        with self._lock, self._device.queueing() as stream:
+        with self._device.queueing() as stream, self._lock:  # in this order everywhere
             context = self._context
             if context is None:
                 raise BackendError("this TensorRT session was closed; open another Fitter")

@@ -94,9 +94,9 @@ class Driver:
         self._call("cuMemHostUnregister", address)
 
     def forget(self) -> None:
-        """Take the topmost context off this thread's stack."""
-        self._call("cuCtxPopCurrent_v2", byref(c_void_p()))
+        """Take the topmost context off this thread's stack; a dead one may not even want that."""
+        self._calls["cuCtxPopCurrent_v2"](byref(c_void_p()))
 
     def release(self, number: int) -> None:
-        """Give back one hold on the primary context of GPU `number`."""
-        self._call("cuDevicePrimaryCtxRelease_v2", number)
+        """Give back one hold on the primary context of GPU `number`, alive or dead."""
+        self._calls["cuDevicePrimaryCtxRelease_v2"](number)

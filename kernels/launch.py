@@ -288,12 +288,14 @@ class CudaDevice:
 
         Raises:
             BackendError: something that `work` queues cannot be noted.
+            NoRoom: the memory does not suffice; what `work` made is then not to be used.
         """
         with self._queueing() as stream:
             shared, self._pool = self._pool, Pool(self._cuda.mem_alloc, self._cuda.MemoryError)
             own = self._pool
             try:
                 work()  # compiles, uploads tables, and allocates what the second run finds again
+                stream.synchronize()  # TensorRT sets itself up in its first run, to the end of it
                 self._driver.begin_capture(stream.handle)
                 self._recording = True
                 try:
@@ -304,10 +306,15 @@ class CudaDevice:
                 finally:
                     self._recording = False
                 graph = Graph(self, self._driver.end_capture(stream.handle), own)
-            except BaseException:
+            except BaseException as error:
                 self._open = 0
                 own.let_go()
-                self._lost.append(own)  # tables may lie there; freed with the device
+                stream.synchronize()
+                if isinstance(error, NoRoom):
+                    own.close()  # for something smaller
+                else:
+                    own.trim()  # but what is in use, tables perhaps, until the device is closed
+                    self._lost.append(own)
                 raise
             finally:
                 self._pool = shared

@@ -1,92 +1,47 @@
 """Batches: one person in many garments, many pairs, true batches where networks take them; every
 fit of a batch is the one it would be alone, on the CPU and on the made-up GPU."""
 
-import importlib
 import logging
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from made_up import standing
 from made_up_cuda import MadeUpCuda, install
+from narrow import SIZE, hold, narrow_garment, narrow_model, narrow_person
+from queued import QueuedBackend
 from shim_device import build
-from test_device_fit import QueuedBackend, hold
 
 from fuw.engine.backend import Model, OpenOptions
-from fuw.engine.clock import Clock
 from fuw.engine.device_fit import FIT_NETS
 from fuw.engine.errors import InputError
 from fuw.engine.fitter import Fitter, Options, paired
-from fuw.engine.framing import whole_frame
 from fuw.engine.nets import Networks
-from fuw.engine.networks import NETWORKS
 from fuw.engine.ops import cpu_ops
 from fuw.engine.ort import OrtCpu
-from fuw.engine.records import Fit, Garment, Person
-from fuw.engine.spec import Variant
-from fuw.export.to_onnx import export_onnx
-from fuw.kernels import cpu
 from fuw.kernels.launch import CudaDevice
 
-SIZE, BATCH = (256, 128), 3
-NARROW = {"seg": Variant(0.0625, sizes={"height": 256, "width": 192}),
-          "gmm": Variant(0.0625, sizes={"height": 256, "width": 192}),
-          "alias": Variant(0.0625, sizes={"height": 256, "width": 128})}
+BATCH = 3
+PEOPLE = [narrow_person(i) for i in range(2)]
+GARMENTS = [narrow_garment(i) for i in range(5)]
+Models = dict[int, dict[str, Model]]
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Model]]:
-    """Narrow networks with made-up weights, exported for one pair and for three."""
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     folder = tmp_path_factory.mktemp("narrow")
-    found: dict[int, dict[str, Model]] = {1: {}, BATCH: {}}
-    for name in FIT_NETS:
-        spec = replace(NETWORKS[name], variants={**NETWORKS[name].variants, "tiny": NARROW[name]})
-        module, _, cls = spec.module.partition(":")
-        for batch in found:
-            torch.manual_seed(3)
-            network: Any = getattr(importlib.import_module(module), cls)(NARROW[name].width)
-            path = export_onnx(spec, network.eval(), folder / f"{name}-{batch}.onnx",
-                               variant="tiny", batch=batch)
-            found[batch][name] = Model(spec, "tiny", path, "fp32", NARROW[name].sizes, batch)
-    return found
+    return {batch: {name: narrow_model(name, folder, batch) for name in FIT_NETS}
+            for batch in (1, BATCH)}
 
 
-def _person(seed: int) -> Person:
-    rng = np.random.default_rng(seed)
-    image = rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
-    parse = np.zeros(SIZE, np.uint8)
-    parse[60:160, 30 + 5 * seed : 90] = 5
-    body = standing(*SIZE)
-    body[:, 0] += seed
-    drawn = cpu.draw_skeleton(body, None, *SIZE)
-    agnostic = cpu.parse_agnostic(parse, body, SIZE[0] / 1024)
-    return Person(image, body, np.zeros((2, 21, 3), np.float32), drawn, parse, None, agnostic,
-                  cpu.group13(agnostic), cpu.image_agnostic(image, parse, body, SIZE[0] / 1024),
-                  photo=image, frame=whole_frame(image, SIZE))
-
-
-def _garment(seed: int) -> Garment:
-    rng = np.random.default_rng(100 + seed)
-    mask = np.zeros(SIZE, np.uint8)
-    mask[30 + 9 * seed : 200, 20:100] = 255
-    return Garment(rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8), mask, mask)
-
-
-PEOPLE, GARMENTS = [_person(i) for i in range(2)], [_garment(i) for i in range(5)]
-
-
-def _fitter(models: dict[int, dict[str, Model]], batch: int) -> Fitter:
+def _fitter(models: Models, batch: int) -> Fitter:
     nets = {n: Networks(models[n], OrtCpu(), OpenOptions(1), "u2net", "made up") for n in models}
     return Fitter(nets[1], cpu_ops(), Options(size=SIZE, batch=batch), "made up", None,
                   nets[BATCH] if batch > 1 else None)
 
 
 @pytest.fixture(scope="module")
-def alone(models: dict[int, dict[str, Model]]) -> Iterator[Fitter]:
+def alone(models: Models) -> Iterator[Fitter]:
     with _fitter(models, 1) as fitter:
         yield fitter
 
@@ -109,7 +64,7 @@ def test_a_list_is_its_fits(alone: Fitter) -> None:
     assert alone.fit([], GARMENTS[:1]) == []
 
 
-def test_a_true_batch_is_its_fits(models: dict[int, dict[str, Model]], alone: Fitter) -> None:
+def test_a_true_batch_is_its_fits(models: Models, alone: Fitter) -> None:
     """Five garments in batches of three: the second is filled up, and what fills it is dropped."""
     with _fitter(models, BATCH) as fitter:
         fits = fitter.fit(PEOPLE[1], GARMENTS)
@@ -123,7 +78,7 @@ def test_a_true_batch_is_its_fits(models: dict[int, dict[str, Model]], alone: Fi
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on this machine")
 @pytest.mark.parametrize("order", ["early", "random"])
-def test_a_batch_on_the_device(models: dict[int, dict[str, Model]], alone: Fitter, order: str,
+def test_a_batch_on_the_device(models: Models, alone: Fitter, order: str,
                                monkeypatch: pytest.MonkeyPatch,
                                tmp_path_factory: pytest.TempPathFactory) -> None:
     cuda: MadeUpCuda = install(monkeypatch, build(tmp_path_factory.mktemp("shim")))
@@ -154,10 +109,3 @@ def test_without_files_for_a_batch_pairs_are_dressed_one_by_one(
     assert "fuw-export --weights starter --batch 4" in caplog.text
     with pytest.raises(InputError, match="a batch of 0"):
         Fitter.open(backend="ort-cpu", batch=0)
-
-
-def test_stages_are_told_for_each_fit(alone: Fitter) -> None:
-    fit = alone.fit(PEOPLE[0], GARMENTS[0])
-    assert isinstance(fit, Fit) and list(fit.timings) == ["seg", "warp", "misalign", "alias",
-                                                          "picture"]
-    assert Clock().ms == {}

@@ -8,15 +8,16 @@ import logging
 import pickle
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 from made_up_cuda import MadeUpCuda, install
+from narrow import SIZE, hold, narrow_garment, narrow_model, narrow_person
+from queued import Queued, QueuedBackend
 from shim_device import build
 
 import fuw
@@ -27,55 +28,14 @@ from fuw.engine.errors import BackendError, NoRoom
 from fuw.engine.fitter import Fitter, Options
 from fuw.engine.nets import Networks
 from fuw.engine.ops import cpu_ops
+from fuw.engine.ort import OrtCpu
 from fuw.engine.ort_cuda import BoundSession
 from fuw.engine.records import Fit, Garment, Person
 from fuw.engine.weights import find_models
-from fuw.kernels.device import Device
 from fuw.kernels.launch import CudaDevice
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on this machine")
 EXAMPLES = Path(fuw.__file__).parent / "examples"
-
-
-class Queued:
-    """An ONNX Runtime session whose runs wait in a stream's queue, as on a GPU; `spoil` may touch
-    the outputs afterwards."""
-
-    def __init__(self, session: Any, device: Device, cuda: MadeUpCuda) -> None:
-        self.session, self.device, self.cuda, self.runs = session, device, cuda, 0
-        self.io_binding = session.io_binding
-        self.allocates = False
-
-    def run_with_iobinding(self, binding: Any, settings: Any) -> None:
-        assert settings.get_run_config_entry("disable_synchronize_execution_providers") == "1"
-        if self.allocates and self.device.recording:
-            raise RuntimeError("cudaErrorStreamCaptureUnsupported")
-
-        def run() -> None:
-            self.runs += 1
-            self.session.run_with_iobinding(binding)
-
-        self.cuda.host(self.device.stream, run)
-
-
-class QueuedBackend:
-    """ONNX Runtime CUDA as far as our code goes, on the CPU."""
-
-    name = "ort-cuda"
-
-    def __init__(self, cuda: MadeUpCuda) -> None:
-        self.cuda, self.sessions = cuda, dict[str, Queued]()
-        self.wrap: Callable[[Model, Any], Any] = lambda model, session: session
-
-    def open(self, model: Model, options: OpenOptions) -> BoundSession:
-        settings = ort.SessionOptions()
-        settings.intra_op_num_threads = 1
-        session = ort.InferenceSession(str(model.path), settings,
-                                       providers=["CPUExecutionProvider"])
-        assert options.gpu is not None
-        queued = Queued(session, options.gpu, self.cuda)
-        self.sessions[f"{model.spec.name} {model.precision}"] = queued
-        return BoundSession(ort, self.wrap(model, queued), model, options.gpu, "cpu", owns=False)
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +44,21 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cpu() -> Iterator[Fitter]:
-    with Fitter.open(backend="ort-cpu", threads=1) as fitter:
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
+    folder = tmp_path_factory.mktemp("narrow")
+    return {name: narrow_model(name, folder, 1) for name in FIT_NETS}
+
+
+@pytest.fixture(scope="module")
+def cpu(models: dict[str, Model]) -> Iterator[Fitter]:
+    nets = Networks(models, OrtCpu(), OpenOptions(1), "u2net", "made up")
+    with Fitter(nets, cpu_ops(), Options(size=SIZE), "made up") as fitter:
         yield fitter
 
 
 @pytest.fixture(scope="module")
-def pair(cpu: Fitter) -> tuple[Person, Garment]:
-    return cpu.person(EXAMPLES / "person_1.jpg"), cpu.garment(EXAMPLES / "garment_1.jpg")
+def pair() -> tuple[Person, Garment]:
+    return narrow_person(1), narrow_garment(2)
 
 
 @pytest.fixture(scope="module")
@@ -110,32 +77,32 @@ def cuda(monkeypatch: pytest.MonkeyPatch, library: Path) -> Iterator[MadeUpCuda]
 class OnDevice:
     """A Fitter on the made-up GPU."""
 
-    def __init__(self, cuda: MadeUpCuda, **changed: Any) -> None:
+    def __init__(self, cuda: MadeUpCuda, models: dict[str, Model],
+                 size: tuple[int, int] = SIZE, **changed: Any) -> None:
         self.backend, self.gpu = QueuedBackend(cuda), CudaDevice("cuda:0")
-        models = find_models("starter", "fp32", (1024, 768))
         nets = Networks({n: replace(models[n], **changed) for n in FIT_NETS}, self.backend,
-                        OpenOptions(1, "cuda:0", None, self.gpu), "u2net", "starter",
-                        {n: models[n] for n in FIT_NETS})
-        self.fitter = Fitter(nets, cpu_ops(), Options(), "made up", None, None, self.gpu)
+                        OpenOptions(1, "cuda:0", None, self.gpu), "u2net", "made up", models)
+        self.fitter = Fitter(nets, cpu_ops(), Options(size=size), "made up", None, None, self.gpu)
 
 
 @pytest.fixture
-def there(cuda: MadeUpCuda) -> Iterator[OnDevice]:
-    made = OnDevice(cuda)
+def there(cuda: MadeUpCuda, models: dict[str, Model]) -> Iterator[OnDevice]:
+    made = OnDevice(cuda, models)
     yield made
     made.fitter.close()
 
 
-def hold(got: Fit, want: Fit) -> None:
-    """Every stage within what its twin is held to, the picture to one grey level."""
-    a, b = got.parts, want.parts
-    assert (a.groups != b.groups).mean() < 2e-4 and (a.seg != b.seg).mean() < 2e-4
-    assert a.theta.shape == b.theta.shape and np.abs(a.theta - b.theta).max() < 1e-4
-    for name in ("warped", "warped_mask", "misalign"):
-        x, y = getattr(a, name).astype(int), getattr(b, name).astype(int)
-        assert x.shape == y.shape and (np.abs(x - y) > 1).mean() < 1e-3, name
-    off = np.abs(got.image.astype(int) - want.image.astype(int))
-    assert got.image.shape == want.image.shape and (off > 1).mean() < 2e-4, off.max()
+def test_the_starter_weights_at_their_size(cuda: MadeUpCuda) -> None:
+    """Real weights, real photos, 1024x768, the branches as early as they may."""
+    with Fitter.open(backend="ort-cpu", threads=1) as cpu:
+        pair = cpu.person(EXAMPLES / "person_1.jpg"), cpu.garment(EXAMPLES / "garment_1.jpg")
+        want = cpu.fit(*pair)
+    cuda.order("early")
+    made = OnDevice(cuda, find_models("starter", "fp32", (1024, 768)), (1024, 768))
+    try:
+        hold(made.fitter.fit(*pair), want)
+    finally:
+        made.fitter.close()
 
 
 def test_a_fit_on_the_device_is_the_cpus(there: OnDevice, cuda: MadeUpCuda, want: Fit,
@@ -154,10 +121,11 @@ def test_a_fit_on_the_device_is_the_cpus(there: OnDevice, cuda: MadeUpCuda, want
 
 
 @pytest.mark.parametrize("order", ["late", "early", "random"])
-def test_any_order_that_the_events_allow(cuda: MadeUpCuda, order: str, want: Fit,
+def test_any_order_that_the_events_allow(cuda: MadeUpCuda, models: dict[str, Model],
+                                         order: str, want: Fit,
                                          pair: tuple[Person, Garment]) -> None:
     cuda.order(order, 11)
-    made = OnDevice(cuda)
+    made = OnDevice(cuda, models)
     try:
         hold(made.fitter.fit(*pair), want)
     finally:
@@ -181,9 +149,10 @@ def test_one_person_in_several_garments(there: OnDevice, cuda: MadeUpCuda, cpu: 
     assert ran["copies"] == 2 * 7 + 2 * 2  # of the answer, and the garment to its place
 
 
-def test_where_nothing_can_be_recorded(cuda: MadeUpCuda, want: Fit, pair: tuple[Person, Garment],
+def test_where_nothing_can_be_recorded(cuda: MadeUpCuda, models: dict[str, Model],
+                                       want: Fit, pair: tuple[Person, Garment],
                                        caplog: pytest.LogCaptureFixture) -> None:
-    made = OnDevice(cuda)
+    made = OnDevice(cuda, models)
     try:
         made.fitter.nets["alias"].open()
         made.backend.sessions["alias fp32"].allocates = True
@@ -196,9 +165,26 @@ def test_where_nothing_can_be_recorded(cuda: MadeUpCuda, want: Fit, pair: tuple[
         made.fitter.close()
 
 
-def test_a_network_that_overflows_answers_again_in_fp32(cuda: MadeUpCuda, want: Fit,
+def test_onnxruntime_is_never_recorded(cuda: MadeUpCuda, models: dict[str, Model], want: Fit,
+                                       pair: tuple[Person, Garment]) -> None:
+    """It would end the process: queued step by step, it is the same fit."""
+    made = OnDevice(cuda, models)
+    made.backend.kind = BoundSession
+    try:
+        hold(made.fitter.fit(*pair), want)
+        ran = cuda.counts()
+        assert ran["graphs"] == 0 and ran["downloads"] == 1 and not made.fitter.recorded
+        x = made.gpu.empty((1, 21, 256, 192), np.float32)
+        with pytest.raises(BackendError, match="cannot be part of a CUDA graph"):
+            made.gpu.record(lambda: made.fitter.nets["seg"](x) if made.gpu.recording else None)
+    finally:
+        made.fitter.close()
+
+
+def test_a_network_that_overflows_answers_again_in_fp32(cuda: MadeUpCuda, models: dict[str, Model],
+                                                        want: Fit,
                                                         pair: tuple[Person, Garment]) -> None:
-    made = OnDevice(cuda, precision="fp16")
+    made = OnDevice(cuda, models, precision="fp16")
     spoilt: list[np.ndarray] = []
 
     class Overflowing(Queued):
@@ -241,15 +227,16 @@ def test_a_prepared_person_is_host_data(there: OnDevice, cuda: MadeUpCuda, want:
     del fit
     gc.collect()
     assert len(there.fitter._single._people._there) == before - 1  # type: ignore[union-attr]
-    assert pickle.loads(pickle.dumps(there.fitter.fit(*pair))).image.shape == (1024, 768, 3)
+    assert pickle.loads(pickle.dumps(there.fitter.fit(*pair))).image.shape == (*SIZE, 3)
 
 
-def test_close_waits_for_a_fit(cuda: MadeUpCuda, want: Fit, pair: tuple[Person, Garment]) -> None:
-    made, fits, errors = OnDevice(cuda), list[Fit](), list[BackendError]()
+def test_close_waits_for_a_fit(cuda: MadeUpCuda, models: dict[str, Model],
+                               want: Fit, pair: tuple[Person, Garment]) -> None:
+    made, fits, errors = OnDevice(cuda, models), list[Fit](), list[BackendError]()
 
     def work() -> None:
         try:
-            for _ in range(50):
+            for _ in range(500):
                 fits.append(made.fitter.fit(*pair))
         except BackendError as error:
             errors.append(error)
@@ -264,17 +251,18 @@ def test_close_waits_for_a_fit(cuda: MadeUpCuda, want: Fit, pair: tuple[Person, 
     assert all(np.array_equal(fit.image, fits[0].image) for fit in fits)
 
 
-def test_no_room_names_a_batch(cuda: MadeUpCuda, pair: tuple[Person, Garment]) -> None:
-    made = OnDevice(cuda)
+def test_no_room_names_a_batch(cuda: MadeUpCuda, models: dict[str, Model],
+                               pair: tuple[Person, Garment]) -> None:
+    made = OnDevice(cuda, models)
     try:
-        cuda.room(700 << 20)
-        many = DeviceFit(made.fitter.nets, made.gpu, (1024, 768), 64)
-        with pytest.raises(NoRoom, match=r"a batch of 64 does not fit .*; a batch of (\d), about "
+        cuda.room(150 << 20)
+        many = DeviceFit(made.fitter.nets, made.gpu, SIZE, 640)
+        with pytest.raises(NoRoom, match=r"a batch of 640 does not fit .*; a batch of (\d), about "
                                          r"\d+ MiB, would: open the Fitter with batch=\1") as no:
             many.dress([pair], 0, Clock())
         del no  # its frames hold arrays
         gc.collect()
-        assert made.gpu.free_memory() > 690 << 20, "what was allocated for it is free again"
+        assert made.gpu.free_memory() > 149 << 20, "what was allocated for it is free again"
         many.close()
     finally:
         made.fitter.close()

@@ -1,17 +1,30 @@
 """The check's own verdicts; what it checks needs a GPU."""
 
 import json
+import shutil
 from pathlib import Path
 
+import narrow
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from made_up_cuda import install
+from narrow import narrow_garment, narrow_model, narrow_person
+from queued import QueuedBackend
+from shim_device import build
 from tiny import tiny_model
 
 from fuw.bench import gpu_check
+from fuw.bench.gpu_ceilings import copy_gbs, floor_ms, work_of
 from fuw.bench.gpu_check import CheckOptions, distance, judge_tests, main
 from fuw.engine import devices
+from fuw.engine.backend import OpenOptions
+from fuw.engine.device_fit import FIT_NETS
+from fuw.engine.fitter import Fitter, Options
+from fuw.engine.nets import Networks
+from fuw.engine.ops import cpu_ops
 from fuw.engine.ort_cuda import OrtCuda
+from fuw.kernels.launch import CudaDevice
 
 X = np.arange(30, dtype=np.float32).reshape(1, 2, 3, 5)
 
@@ -82,3 +95,31 @@ def test_infinity_is_infinitely_far() -> None:
     bad = X.copy()
     bad[0, 0, 0, 0] = np.inf
     assert distance(bad, X)[0] == np.inf and distance(X, X) == (0.0, np.inf)
+
+
+def test_the_least_time_is_the_longer_of_arithmetic_and_traffic(tmp_path: Path) -> None:
+    model = narrow_model("alias", tmp_path, 2)
+    gflop, values = work_of(model.path)
+    numbers = 2 * 256 * 128
+    assert gflop == pytest.approx(2 * numbers * 3 * 25 * 9 / 1e9)
+    assert values == pytest.approx((numbers * (25 + 3) + 3 * 25 * 9) / 1e9)
+    rows = floor_ms({"a": (10.0, 0.001), "b": (0.001, 0.5)}, tflops=100.0, gbs=4000.0, width=2)
+    assert rows == {"a": pytest.approx(0.1), "b": pytest.approx(0.25), "all": pytest.approx(0.35)}
+
+
+def test_stages_and_copies_are_timed_on_a_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                                 tmp_path_factory: pytest.TempPathFactory) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("no g++ on this machine")
+    cuda = install(monkeypatch, build(tmp_path_factory.mktemp("shim")))
+    gpu, models = CudaDevice(), {name: narrow_model(name, tmp_path, 1) for name in FIT_NETS}
+    nets = Networks(models, QueuedBackend(cuda), OpenOptions(1, "cuda:0", None, gpu), "u2net", "")
+    with Fitter(nets, cpu_ops(), Options(size=narrow.SIZE), "", None, None, gpu) as fitter:
+        person, garment = narrow_person(0), narrow_garment(0)
+        assert not fitter.recorded
+        fitter.fit(person, garment)
+        assert fitter.recorded
+        spent = gpu_check._stages(fitter, person, garment)
+        assert list(spent) == ["seg", "warp", "misalign", "alias", "picture"]
+        cuda.room(cuda.used() + (8 << 20))
+        assert copy_gbs(gpu) > 0
