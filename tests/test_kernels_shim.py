@@ -1,5 +1,6 @@
 """Every kernel against its twin without a GPU: built by g++ through kernels/shim. One table over
-all operations, which test_kernels_gpu.py runs on a GPU: twin, shim and kernel cannot part unseen."""
+all operations, which test_kernels_gpu.py runs on a GPU: twin, shim and kernel cannot part
+unseen."""
 
 import os
 import re
