@@ -152,8 +152,8 @@ SCHP = NetSpec(
         ),
         "starter": Variant(
             width=0.25, options={"layers": (2, 2, 3, 2)},
-            sizes={"height": 209, "width": 209, "out_height": 53, "out_width": 53},
-            fit={"size": 209},
+            sizes={"height": 313, "width": 313, "out_height": 79, "out_width": 79},
+            fit={"size": 313},
             labels="viton",
         ),
     },
@@ -306,7 +306,8 @@ SEG = NetSpec(
     gates=GATES,
     variants={
         "official": Variant(sizes={"height": 256, "width": 192}),
-        "starter": Variant(width=0.125, sizes={"height": 256, "width": 192}),
+        "starter": Variant(width=0.125, options={"hint": 32},
+                           sizes={"height": 256, "width": 192}),
     },
 )
 
@@ -373,7 +374,7 @@ ALIAS = NetSpec(
     variants={
         "official": Variant(sizes={"height": 1024, "width": 768}),
         "starter": Variant(
-            width=0.125, options={"least": 8, "carry": True},
+            width=0.125, options={"least": 8, "levels": 7, "compose": True},
             sizes={"height": 1024, "width": 768},
         ),
     },

@@ -71,7 +71,7 @@ def label_maps() -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def alias() -> ALIASGenerator:
     torch.manual_seed(0)
-    net = ALIASGenerator(0.125, least=8, carry=True, levels=LEVELS).eval()
+    net = ALIASGenerator(0.125, least=8, levels=LEVELS).eval()
     with torch.no_grad():  # biases that matter, since the sparse form leaves some out
         for parameter in net.parameters():
             if parameter.ndim == 1:

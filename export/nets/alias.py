@@ -10,7 +10,6 @@ from fuw.export.nets.width import scaled
 
 SLOPE = 0.2  # LeakyReLU everywhere but after conv_shared
 EPS = 1e-5
-CLIP = 0.98  # of what is carried: atanh(1) is infinite
 
 
 def instance_norm(x: torch.Tensor) -> torch.Tensor:
@@ -118,14 +117,9 @@ def level_size(levels: int, height: int, width: int, level: int) -> tuple[int, i
     return (height >> (levels - 1)) << level, (width >> (levels - 1)) << level
 
 
-def picture(conv_img: nn.Module, y: torch.Tensor, carried: torch.Tensor | None) -> torch.Tensor:
-    """The last features y (b, c, H, W), and the inputs where they are carried -> (b, 3, H, W)."""
-    y = F.leaky_relu(y, SLOPE)
-    if carried is not None:
-        carried = carried[..., : y.shape[2], : y.shape[3]].clamp(-CLIP, CLIP)
-        # atanh; OpenVINO has no fast one, and it took a third of the starter's time.
-        y = torch.cat((y, 0.5 * torch.log((1 + carried) / (1 - carried))), 1)
-    return torch.tanh(conv_img(y))
+def picture(conv_img: nn.Module, y: torch.Tensor) -> torch.Tensor:
+    """The last features y (b, c, H, W) -> (b, 3, H, W) in -1..1."""
+    return torch.tanh(conv_img(F.leaky_relu(y, SLOPE)))
 
 
 class ALIASGenerator(nn.Module):
@@ -139,10 +133,6 @@ class ALIASGenerator(nn.Module):
             7 its "more".
         least: channels that no level and no input feature goes below, for narrow networks: the
             largest level must carry two colours side by side to choose between them.
-        carry: the last convolution also sees the inputs x, through atanh so that tanh gives them
-            back unchanged. Every norm takes a picture's mean and contrast away, and a generator
-            of the official width learns to restore them from its deep levels; a narrow one with
-            few steps of training cannot.
         compose: the starter's end (`alias_head.Composition`) in place of the last convolution; the
             generator then works at half the picture's size.
         noise_seed: None leaves out the random maps that the official code adds before every norm,
@@ -150,13 +140,12 @@ class ALIASGenerator(nn.Module):
     """
 
     def __init__(self, width: float = 1.0, *, input_nc: int = 9, semantic_nc: int = 7,
-                 levels: int = 8, least: int = 0, carry: bool = False, compose: bool = False,
+                 levels: int = 8, least: int = 0, compose: bool = False,
                  noise_seed: int | None = None) -> None:
         super().__init__()
         if not 4 <= levels <= 9:
             raise ValueError(f"levels is {levels}, expected 4..9")
         self.levels = levels
-        self.carry = carry
         self.shrink = 2 if compose else 1
         self.noise_seed = noise_seed
         feature, hidden = max(least, scaled(16, width)), scaled(128, width)
@@ -176,7 +165,7 @@ class ALIASGenerator(nn.Module):
         if compose:
             self.head = Composition(outputs[-1], input_nc, semantic_nc + 1)
         else:
-            self.conv_img = nn.Conv2d(outputs[-1] + carry * input_nc, 3, 3, padding=1)
+            self.conv_img = nn.Conv2d(outputs[-1], 3, 3, padding=1)
 
     def blocks(self) -> list[ALIASResBlock]:
         """The residual blocks, smallest size first."""
@@ -231,4 +220,4 @@ class ALIASGenerator(nn.Module):
         if self.shrink > 1:
             composed: torch.Tensor = self.head(y, x, seg_div)
             return composed
-        return picture(self.conv_img, y, x if self.carry else None)
+        return picture(self.conv_img, y)

@@ -156,6 +156,7 @@ class Composition(nn.Module):
         regions (b, 16, h, w), small (b, 17, h, w) -> (b, 3 * colours, h, w), smooth maps.
         """
         weights = torch.sigmoid(LOUD * self.weights(regions))
+        weights = weights * weights  # a little weight all over must not outweigh a small region
         sums = []
         for i in range(self.colours):
             person, garment = weights[:, i : i + 1], weights[:, self.colours + i:][:, :1]

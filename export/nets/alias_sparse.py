@@ -40,7 +40,7 @@ class SparseALIAS(nn.Module):
         convs = [alias.get_submodule(f"conv_{i}") for i in range(alias.levels)]
         # The first level's shortcut passes its features on as they are; all others are normalised.
         self.features = nn.ModuleList(plain_conv(conv, bias=i == 0) for i, conv in enumerate(convs))
-        self.shrink, self.carry = alias.shrink, alias.carry
+        self.shrink = alias.shrink
         if self.shrink > 1:
             self.head = alias.head
         else:
@@ -69,7 +69,7 @@ class SparseALIAS(nn.Module):
         if self.shrink > 1:
             composed: torch.Tensor = self.head(y, x, seg_div)
             return composed
-        return picture(self.conv_img, y, x if self.carry else None)
+        return picture(self.conv_img, y)
 
 
 def sparse_module(alias: ALIASGenerator) -> nn.Module:

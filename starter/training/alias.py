@@ -22,8 +22,10 @@ from fuw.engine.arrays import U8
 from fuw.engine.framing import on_ground
 from fuw.export.nets import build
 from fuw.export.nets.alias import ALIASGenerator
+from fuw.export.nets.alias_head import LOUD
 from fuw.export.nets.tps import tps_grid, warp
 from fuw.kernels.cpu import gmm_input, group7, group13, seg_input, seg_noise
+from fuw.kernels.cpu.agnostic import GREY
 from fuw.kernels.cpu.parse import TABLE_7, UPPER_GROUP
 from fuw.starter.training import gmm, seg, upstream
 from fuw.starter.training.conditions import Fitting, Fittings
@@ -35,8 +37,11 @@ from fuw.starter.training.start import grow
 
 WIDTH, LEAST, LEVELS = 0.125, 8, 7
 FULL_HEIGHT = 512  # a level less at 256
-L1, EDGES, CHOICE, PERCEPT, GAN, MATCHING = 5.0, 2.0, 1.0, 1.0, 0.1, 1.0
-SURE = 0.06  # a colour that is off by this much more than another is chosen e times less
+L1, EDGES, CHOICE, PERCEPT, GAN, MATCHING = 3.0, 1.0, 1.0, 1.0, 0.1, 1.0
+SKIN, SKIN_IDS = 0.3, (10, 13, 14, 15, 16, 17)  # neck, face, arms, legs
+SURE = 0.02  # a colour that is off by this much more than another is chosen e times less
+NEAR = 4  # three times as many pixels are those over which colours are compared
+DETAIL = 0.06  # what a picture with detail may be off more than a flat colour
 FROZEN: dict[str, dict[str, Any]] = {"gmm": {"width": gmm.WIDTH},
                                      "seg": {"width": seg.WIDTH, "hint": seg.HINT}}
 SEEN = 256  # height at which a picture is looked at: smaller ones cost a fraction
@@ -110,13 +115,17 @@ class Painting:
         x, seg, seg_div, misalign = self.inputs(batch)
         truth = _float(batch["truth"])
         assert isinstance(net, ALIASGenerator)
+        weighed: list[Tensor] = []
+        hook = net.head.weights.register_forward_hook(lambda *given: weighed.append(given[2]))
         logits, choices = net.head.choices(net.last_features(x, seg, seg_div, misalign), x, seg_div)
+        hook.remove()
         painted = net.head.compose(logits.float(), choices.float())
         right = choice(logits.float(), choices.float(), truth)
         plain, sharp = F.l1_loss(painted, truth), edges(painted, truth)
-        loss = L1 * plain + EDGES * sharp + CHOICE * right
+        skin = skin_region(LOUD * weighed[0].float(), batch["skin"].float())
+        loss = L1 * plain + EDGES * sharp + CHOICE * right + SKIN * skin
         parts = {"l1": float(plain.detach()), "edges": float(sharp.detach()),
-                 "choice": float(right.detach())}
+                 "choice": float(right.detach()), "skin": float(skin.detach())}
         if self.perceive:
             see = self._frozen("perception", device)
             small = max(1, truth.shape[2] // SEEN)
@@ -213,6 +222,16 @@ class Painting:
             self.critic(torch.device("cpu")).load_state_dict(state["critic"])
 
 
+def skin_region(weights: Tensor, skin: Tensor) -> Tensor:
+    """What makes the last region that of known skin, which all else leaves to chance: it is small,
+    and far from the arms that need its colour. weights (b, 2 n, h, w) before the sigmoid: of the
+    person's pixels for n regions, then of the garment's; skin (b, 1, H, W) 0 or 1."""
+    n = weights.shape[1] // 2
+    share = F.adaptive_avg_pool2d(skin, weights.shape[2:])
+    person = F.binary_cross_entropy_with_logits(weights[:, n - 1 : n], share, weight=1 + 9 * share)
+    return person + F.softplus(weights[:, 2 * n - 1]).mean()
+
+
 def choice(logits: Tensor, choices: Tensor, truth: Tensor) -> Tensor:
     """What teaches the gates and what they choose from, before they choose well.
 
@@ -221,10 +240,16 @@ def choice(logits: Tensor, choices: Tensor, truth: Tensor) -> Tensor:
     that is painted is to be like the truth, most where it is chosen.
     """
     b, k, height, width = logits.shape
-    off = (choices.reshape(b, k, 3, height, width) - truth[:, None]).abs().mean(2)
-    best = (-off.detach() / SURE).softmax(1)
+    differences = choices.reshape(b, k, 3, height, width) - truth[:, None]
+    # Compared smoothed: a print that lies a few pixels off is nearer to the truth than any flat
+    # colour, though not pixel by pixel. Pictures that hold detail go before flat colours.
+    smooth = F.avg_pool2d(differences.detach().flatten(0, 1), NEAR)
+    smooth = F.avg_pool2d(smooth, 3, 1, 1, count_include_pad=False)
+    detail = torch.tensor([0.0, 0.0] + [DETAIL] * (k - 2), device=truth.device)
+    worse = smooth.reshape(b, k, 3, *smooth.shape[2:]).abs().mean(2) + detail[:, None, None]
+    best = F.interpolate((-worse / SURE).softmax(1), size=(height, width), mode="bilinear")
     gates = -(best * logits.log_softmax(1)).sum(1).mean()
-    painted = ((best[:, 2:] + 0.1) * off[:, 2:]).sum(1).mean()
+    painted = ((best[:, 2:] + 0.1) * differences.abs().mean(2)[:, 2:]).sum(1).mean()
     return gates + painted
 
 
@@ -244,5 +269,7 @@ def _at(f: Fitting, garment: U8, labels: U8, size: tuple[int, int]) -> Sample:
     pictures = {k: _planes(cv2.resize(picture, across, interpolation=smoothly).astype(np.uint8))
                 for k, picture in whole.items()}
     mask = cv2.resize(f.mask, across, interpolation=smoothly).astype(np.uint8)
-    return {**pictures, "mask": mask[None],
+    known = (f.agnostic != GREY).any(2) & np.isin(f.parse, SKIN_IDS)
+    skin = cv2.resize(known.astype(np.uint8), across, interpolation=cv2.INTER_NEAREST)
+    return {**pictures, "mask": mask[None], "skin": skin[None],
             "labels": cv2.resize(labels, across, interpolation=cv2.INTER_NEAREST)}
