@@ -10,7 +10,6 @@ from functools import lru_cache
 import numpy as np
 
 from fuw.engine.arrays import F32, U8
-from fuw.kernels.cpu.threads import each
 
 TILE_ROWS, TILE_COLUMNS = 128, 96
 
@@ -50,17 +49,13 @@ def argmax_labels(planes: F32, rows: F32, columns: F32) -> U8:
     labels = np.empty((rows.shape[0], columns.shape[0]), np.uint8)
     row_bands = _bands(rows.tobytes(), (rows.shape[0], rows.shape[1]), TILE_ROWS)
     column_bands = _bands(columns.tobytes(), (columns.shape[0], columns.shape[1]), TILE_COLUMNS)
-
-    def paint(i: int) -> None:
-        top, bottom = row_bands[i]
+    for i, (top, bottom) in enumerate(row_bands):
         y = slice(i * TILE_ROWS, (i + 1) * TILE_ROWS)
         part: F32 = rows[y, top:bottom] @ planes[:, top:bottom]  # (c, tile, w)
         for j, (left, right) in enumerate(column_bands):
             x = slice(j * TILE_COLUMNS, (j + 1) * TILE_COLUMNS)
             tile: F32 = part[:, :, left:right] @ columns[x, left:right].T
             labels[y, x] = _first_max(tile)
-
-    each(paint, range(len(row_bands)))
     return labels
 
 

@@ -12,7 +12,6 @@ from fuw.engine.arrays import F32, U8, Bool
 from fuw.kernels.cpu.fit import signed
 from fuw.kernels.cpu.parse import UPPER_GROUP, one_hot
 from fuw.kernels.cpu.segment import garment
-from fuw.kernels.cpu.threads import each
 
 CONTROL = 5  # control points along each axis
 SPAN = 0.9  # both the control points and the sampling grid span -0.9..0.9
@@ -152,17 +151,12 @@ def warp_garment(cloth: U8, mask: U8 | Bool, theta: F32, height: int, width: int
     pixels[:, :, :3], pixels[:, :, 3] = cloth, garment(mask)
     weights = _mirrored(tps_coefficients(theta.reshape(-1)))
     out = np.empty((4, height, width), np.float32)
-    _basis(height, width)  # once, not once a thread
-
-    def paint(first: int) -> None:
+    for first in range(0, (height + 1) // 2, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, (height + 1) // 2)
         for top, block in _grid_rows(height, width, weights, first, last):
-            part = out[:, top : top + len(block)]
-            _sample(pixels.view(np.uint32)[:, :, 0], block, part)
-            part[:3] *= np.float32(2 / 255)
-            part[:3] -= np.float32(1)
-
-    each(paint, range(0, (height + 1) // 2, BLOCK_ROWS))
+            _sample(pixels.view(np.uint32)[:, :, 0], block, out[:, top : top + len(block)])
+    out[:3] *= np.float32(2 / 255)
+    out[:3] -= np.float32(1)
     return out[None, :3], out[None, 3:]
 
 
