@@ -207,7 +207,8 @@ def _fit(fitter: Fitter, sums: _Figures, name: str, photo: U8, garment: U8, trut
 
     wanted = shrunk(person.frame.apply(enlarged(truth.person)))
     parse = person.frame.apply_labels(enlarged(truth.parse, nearest=True))
-    parse = cv2.resize(parse, (width, height), interpolation=cv2.INTER_NEAREST)
+    parse = cv2.resize(parse, (width, height),
+                       interpolation=cv2.INTER_NEAREST).astype(np.uint8)
     image, worn = shrunk(fit.image), np.isin(parse, UPPER)
     others = ~worn & (parse != 0)  # arms and hair may hide the warped garment
     warped = shrunk(fit.parts.warped_mask)

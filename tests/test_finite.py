@@ -12,6 +12,7 @@ from tiny import tiny_model, tiny_spec
 import fuw
 from fuw.engine.backend import Model, OpenOptions
 from fuw.engine.errors import BackendError
+from fuw.engine.files import sha256
 from fuw.engine.finite import Watched, all_finite
 from fuw.engine.fitter import Fitter
 from fuw.engine.nets import Networks
@@ -98,7 +99,7 @@ def test_closing_closes_both(tmp_path: Path) -> None:
     networks = _networks(tmp_path)
     Watched(networks)["seg"](X + 100, X)
     networks.close()
-    assert networks["seg"]._session is None and networks.plain("seg")._session is None
+    assert networks["seg"].opened is None and networks.plain("seg").opened is None
 
 
 def test_it_stands_for_the_networks(tmp_path: Path) -> None:
@@ -119,7 +120,8 @@ def test_a_fit_is_whole_and_says_so(tmp_path: Path) -> None:
         model: Model = fitter.nets["alias"].model
         low = _overflowing(model.path, tmp_path / "alias.fp16.onnx", 1e6)
         fitter.nets["alias"].close()
-        fitter.nets["alias"].model = replace(model, path=low, precision="fp16")
+        fitter.nets["alias"].model = replace(model, path=low, precision="fp16",
+                                                sha256=sha256(low))
         got = fitter.fit(person, garment)
     assert [w.code for w in got.warnings if w not in want.warnings] == ["overflow"]
     np.testing.assert_array_equal(got.image, want.image)

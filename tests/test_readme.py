@@ -53,6 +53,7 @@ LISTED = {
     "pip install 'fuw[gpu]'": DOWNLOAD,
     "fuw-run me.jpg shirt.jpg --device cuda:0": "needs a GPU",
     "fuw-export --weights checkpoints --fp16 --backend trt": "needs a GPU",
+    "python tests/generated.py checkpoints": OFFICIAL,
     "fuw-bench --quick": MEASURES,
     "fuw-bench --json new.json --html new.html": MEASURES,
     "fuw-bench compare old.json new.json --threshold 1.1": "tests/test_bench.py compares reports",

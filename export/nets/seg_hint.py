@@ -48,4 +48,5 @@ class GarmentHint(nn.Module):
     def forward(self, code: torch.Tensor, level: int, y: torch.Tensor) -> torch.Tensor:
         """y (b, c, h, w) of a level, scaled and shifted."""
         scale, shift = self.styles[level](code)[..., None, None].chunk(2, 1)
-        return y * (1 + scale) + shift
+        out: torch.Tensor = y * (1 + scale) + shift
+        return out
