@@ -53,6 +53,8 @@ LISTED = {
     "pip install 'fuw[gpu]'": DOWNLOAD,
     "fuw-run me.jpg shirt.jpg --device cuda:0": "needs a GPU",
     "fuw-export --weights checkpoints --fp16 --backend trt": "needs a GPU",
+    "FUW_EXPORTED=checkpoints/onnx pytest tests/test_exported.py":
+        "gigabytes of exports: how the document's table was measured",
     "python tests/generated.py checkpoints": OFFICIAL,
     "fuw-bench --quick": MEASURES,
     "fuw-bench --json new.json --html new.html": MEASURES,
