@@ -104,7 +104,9 @@ def in_zip(data: bytes, rng: Rng) -> bytes:
     method = zipfile.ZIP_DEFLATED if kind == 1 else zipfile.ZIP_STORED
     with zipfile.ZipFile(out, "w", method) as archive:
         for entry, content in entries.items():
-            archive.writestr(entry, content)
+            # A fixed date: the time of day must not be part of a seeded case.
+            dated = zipfile.ZipInfo(entry, (1980, 1, 1, 0, 0, 0))
+            archive.writestr(dated, content, method)
     return out.getvalue()
 
 
