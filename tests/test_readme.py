@@ -56,7 +56,6 @@ LISTED = {
     "FUW_EXPORTED=checkpoints/onnx pytest tests/test_exported.py":
         "gigabytes of exports: how the document's table was measured",
     "python tests/generated.py checkpoints": OFFICIAL,
-    "FUW_EXPORTED=checkpoints/onnx pytest tests/test_exported.py": OFFICIAL,
     "fuw-bench --quick": MEASURES,
     "fuw-bench --json new.json --html new.html": MEASURES,
     "fuw-bench compare old.json new.json --threshold 1.1": "tests/test_bench.py compares reports",
