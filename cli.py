@@ -124,6 +124,11 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """"a, b" -> ("a", "b")."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def stage_line(quiet: bool) -> Callable[[str, float], None] | None:
     """A line per stage with its milliseconds, on stderr."""
     return None if quiet else lambda stage, ms: click.echo(f"  {stage:<10} {ms:8.1f} ms", err=True)
@@ -263,7 +268,7 @@ def export(weights: str, networks: str, precisions: tuple[str, ...], size: str |
             raise  # ours is there; this is a bug and should look like one
         raise FuwError(f"fuw-export needs the package {error.name}; install what it needs: "
                        "pip install 'fuw[export]'") from error
-    names = tuple(name.strip() for name in networks.split(",") if name.strip())
+    names = listed(networks)
     if download:
         command.fetch(weights, names, accept_licences, quiet)
         if not precisions:
@@ -319,11 +324,12 @@ def bench(context: click.Context, report: Path | None, page: Path | None, quiet:
     from fuw.bench import latency
     from fuw.bench import page as pages
     from fuw.bench import report as reports
+    from fuw.engine.files import write_json
 
     result = latency.measure(bench_options(**values), say=note(quiet))
     click.echo(reports.table(result))
     if report:
-        latency.write_json(result, report)
+        write_json(report, result)
     if page:
         pages.write_page(result, page)
 
@@ -332,14 +338,12 @@ def bench_options(*, person: Path | None, cloth: Path | None, backends: str, pre
                   sizes: str, no_baseline: bool, quick: bool, seconds: float,
                   **values: Any) -> Any:
     """`BenchOptions` of the command line's values."""
-    from fuw.bench import latency
-    from fuw.bench import report as reports
+    from fuw.bench import latency, scene
 
-    photos = Path(__file__).parent / "examples"
     return latency.BenchOptions(
-        person or photos / "person_1.jpg", cloth or photos / "garment_1.jpg",
-        reports.split(backends), reports.split(precisions),
-        tuple(parse_size(size) for size in reports.split(sizes)), baseline=not no_baseline,
+        person or scene.example_photos()[0], cloth or scene.example_photos()[1],
+        listed(backends), listed(precisions),
+        tuple(parse_size(size) for size in listed(sizes)), baseline=not no_baseline,
         seconds=min(seconds, 30.0) if quick else seconds, **values)
 
 

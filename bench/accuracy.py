@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fuw.bench import measures
 from fuw.bench.chain import PARTS, STAGE_OF, TOTAL
 
 Answers = Mapping[str, list[npt.NDArray[np.float64]]]
@@ -51,5 +52,4 @@ def _relative(got: npt.NDArray[np.float64], want: npt.NDArray[np.float64]) -> fl
 
 
 def _psnr(got: npt.NDArray[np.float64], want: npt.NDArray[np.float64], peak: float) -> float:
-    mse = float(np.mean((got - want) ** 2))
-    return 200.0 if mse == 0 else float(10 * np.log10(peak**2 / mse))  # JSON has no infinity
+    return min(200.0, measures.psnr(got, want, peak))  # JSON has no infinity

@@ -7,13 +7,13 @@ count; on a machine without them the row says so. Never run on a GPU yet.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fuw.bench.stats import least_seconds
 from fuw.kernels.device import Device
 
 GEMM = 8192  # 1.1 TFLOP: long enough that a launch does not count
@@ -33,7 +33,7 @@ def copy_gbs(device: Device) -> float:
             device.copy(source, target)
         device.download(token)
 
-    return 2 * size * ROUNDS / _best(run) / 1e9
+    return 2 * size * ROUNDS / least_seconds(run) / 1e9
 
 
 def gemm_tflops(number: int) -> dict[str, float]:
@@ -52,20 +52,10 @@ def gemm_tflops(number: int) -> dict[str, float]:
                     a @ b
                 torch.cuda.synchronize()
 
-            found[name] = 2 * GEMM**3 * ROUNDS / _best(run, 3) / 1e12
+            found[name] = 2 * GEMM**3 * ROUNDS / least_seconds(run, 4) / 1e12
             del a, b
     torch.cuda.empty_cache()
     return found
-
-
-def _best(run: Callable[[], object], repeats: int = 5) -> float:
-    run()
-    spent = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        spent.append(time.perf_counter() - start)
-    return min(spent)
 
 
 def work_of(path: Path) -> tuple[float, float]:

@@ -10,7 +10,6 @@ A step that fails is not timed.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,9 +22,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fuw.bench import machine
-from fuw.bench.scene import Scene, scene_of
+from fuw.bench import gpu_ceilings, machine
+from fuw.bench.scene import Scene, example_photos, scene_of
 from fuw.bench.stats import Stats
+from fuw.engine.files import write_json
 from fuw.engine.fitter import Fitter
 from fuw.engine.ops import Ops, cpu_ops
 
@@ -178,7 +178,7 @@ def measure_gpu(scene: Scene, seconds: float, name: str) -> list[Timing]:
 
     device = CudaDevice(name)
     steps, ops, done = Steps(device), cpu_ops(), []
-    copy = _device_copy_gbs(device)
+    copy = gpu_ceilings.copy_gbs(device)
     for case in cases(scene):
         twin = arrays_of(getattr(ops, case.step)(*case.arguments))
         there = tuple(a if a is scene.person.body or a is scene.person.hands
@@ -202,18 +202,6 @@ def measure_gpu(scene: Scene, seconds: float, name: str) -> list[Timing]:
     return done
 
 
-def _device_copy_gbs(device: Any) -> float:
-    source = device.upload(np.zeros(256 << 20, np.uint8))
-    target, token = device.empty(source.shape, np.uint8), device.upload(np.zeros(1, np.float32))
-    best = float("inf")
-    for _ in range(5):
-        start = time.perf_counter()
-        device.copy(source, target)
-        device.download(token)
-        best = min(best, time.perf_counter() - start)
-    return float(2 * source.nbytes / best / 1e9)
-
-
 def table(done: Sequence[Timing]) -> str:
     """A line a step."""
     lines = [f"{'step':<22}{'p50 ms':>9}{'p90':>8}{'n':>5}{'MB':>8}{'GB/s':>8}{'of copy':>9}"]
@@ -226,16 +214,16 @@ def table(done: Sequence[Timing]) -> str:
 
 @click.command()
 @click.option("--device", default="cpu", show_default=True, help="cpu, or cuda:N.")
-@click.option("--person", type=click.Path(path_type=Path), default="examples/person_1.jpg")
-@click.option("--cloth", type=click.Path(path_type=Path), default="examples/garment_1.jpg")
+@click.option("--person", type=click.Path(path_type=Path), help="Default: an example photo.")
+@click.option("--cloth", type=click.Path(path_type=Path), help="Default: an example photo.")
 @click.option("--seconds", default=0.3, show_default=True, help="For every step.")
 @click.option("--threads", default=0, help="0 means all cores.")
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures here.")
-def main(device: str, person: Path, cloth: Path, seconds: float, threads: int,
+def main(device: str, person: Path | None, cloth: Path | None, seconds: float, threads: int,
          out: Path | None) -> None:
     """Check and time every step between the networks; fails where a check does."""
     with Fitter.open(device="cpu", precision="fp32", threads=threads) as fitter:
-        scene = scene_of(fitter, person, cloth)
+        scene = scene_of(fitter, person or example_photos()[0], cloth or example_photos()[1])
     threads = threads or machine.describe()["cores"]
     done = (measure_cpu(scene, seconds, threads) if device == "cpu"
             else measure_gpu(scene, seconds, device))
@@ -243,7 +231,7 @@ def main(device: str, person: Path, cloth: Path, seconds: float, threads: int,
     if out:
         told = {"machine": machine.describe(), "device": device, "threads": threads,
                 "steps": [asdict(t) for t in done]}
-        out.write_text(json.dumps(told, indent=1) + "\n")
+        write_json(out, told)
     sys.exit(any(t.problem for t in done))
 
 

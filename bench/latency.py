@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from fuw.bench.crew import Member
 from fuw.bench.scene import Scene, scene_of
 from fuw.bench.starts import process_starts
 from fuw.bench.stats import Stats, schedule, shares
-from fuw.engine.files import write_whole
+from fuw.engine.errors import FuwError
+from fuw.engine.files import write_json
 from fuw.engine.fitter import Fitter
 from fuw.engine.folders import cache_folder
 from fuw.engine.networks import network
@@ -82,8 +84,10 @@ def measure(options: BenchOptions, say: Log) -> dict[str, Any]:
 
     Raises:
         BackendError: no such backend or precision, or a process of the run died.
-        FuwError: as `Fitter` does, for the photos and the weights.
+        FuwError: as `Fitter` does, for the photos and the weights; or a package is missing.
     """
+    if options.weights == MADE_UP:
+        _require_export()
     options = replace(options, threads=options.threads or machine.describe()["cores"])
     pairs = named(options.backends, options.precisions)
     began = time.time()
@@ -112,6 +116,14 @@ def measure(options: BenchOptions, say: Log) -> dict[str, Any]:
     result["summary"] = summary(result["runs"][-1 if options.weights == "starter" else 1])
     result["seconds"] = time.time() - began
     return result
+
+
+def _require_export() -> None:
+    """Before minutes are spent: made-up networks are made and run in Torch."""
+    if missing := [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]:
+        raise FuwError(f"networks of the official sizes need {', '.join(missing)}, missing here; "
+                       "install what they need: pip install 'fuw[export]', or measure without "
+                       "them: fuw-bench --weights starter")
 
 
 @dataclass(frozen=True)
@@ -239,7 +251,7 @@ class _Suite:
             with Member(one, scene, hand_down=hand_down) as member:
                 told = {"first_picture_s": member.first_s, "date": time.strftime("%Y-%m-%d"),
                         "open_s": member.ask("facts")["open_s"]}
-            write_whole(kept, lambda handle: handle.write(json.dumps(told).encode()))
+            write_json(kept, told)
         built: dict[str, Any] = json.loads(kept.read_text())
         return built
 
@@ -302,12 +314,3 @@ def summary(run: Mapping[str, Any]) -> dict[str, Any]:
         figures["alias_speedup"] = (base["alias network"]["p50"] / rows["alias network"]["p50"])
         figures["fit_speedup"] = base["fit"]["p50"] / rows["fit"]["p50"]
     return figures
-
-
-def write_json(result: Mapping[str, Any], path: Path) -> None:
-    """Write the report, whole or not at all."""
-    text = json.dumps(result, indent=1) + "\n"
-    write_whole(path, lambda handle: handle.write(text.encode()))
-
-
-__all__ = ["BASELINES", "BenchOptions", "measure", "summary", "write_json"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import fuw
+from fuw.bench.stats import least_seconds
 
 PACKAGES = ("numpy", "opencv-python-headless", "onnxruntime", "openvino", "torch", "tensorrt")
 GEMMS = (1024, 1536, 3072)  # sides; the ceiling is the best of them, whichever suits the caches
@@ -48,7 +47,7 @@ def copy_gbs(threads: int) -> float:
     pieces = list(zip(np.array_split(target, threads), np.array_split(source, threads),
                       strict=True))
     with ThreadPoolExecutor(threads) as pool:  # copyto gives up the interpreter's lock
-        return 2 * source.nbytes / _best(
+        return 2 * source.nbytes / least_seconds(
             lambda: list(pool.map(lambda pair: np.copyto(*pair), pieces))) / 1e9
 
 
@@ -64,16 +63,7 @@ def _gemm(hint: str, threads: int, side: int) -> float:
         config["INFERENCE_NUM_THREADS"] = threads
     request = ov.Core().compile_model(model, "CPU", config).create_infer_request()
     feed = np.random.default_rng(1).standard_normal((side, side), np.float32)
-    return 2 * side**3 / _best(lambda: request.infer([feed])) / 1e9
-
-
-def _best(run: Callable[[], object], repeats: int = 7) -> float:
-    spent = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        spent.append(time.perf_counter() - start)
-    return min(spent)
+    return 2 * side**3 / least_seconds(lambda: request.infer([feed])) / 1e9
 
 
 def peak_rss_mib() -> float:

@@ -3,7 +3,6 @@ at hand. They find no person, so the bench hands real maps downstream (bench/cha
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import zlib
@@ -17,7 +16,7 @@ import torch
 from torch import nn
 
 from fuw.bench.made_up_names import PLAIN, TORCH
-from fuw.engine.files import write_whole
+from fuw.engine.files import sha256, write_whole
 from fuw.engine.networks import network
 from fuw.engine.spec import NetSpec
 from fuw.engine.weights import MANIFEST, Entry, file_name, read_manifest, write_manifest
@@ -95,14 +94,14 @@ def _exported_one(spec: NetSpec, folder: Path, size: tuple[int, int] | None,
     path = (folder / PLAIN if change else folder) / file
     export_onnx(spec, module, path, origin=ORIGIN, size=size if spec.sized else None)
     entry = Entry(file, spec.name, "official", "fp32", sizes, spec.hash("official"), ORIGIN,
-                  _sha256(path), extra=extra)
+                  sha256(path), extra=extra)
     if not change:
         _linked(path, folder / PLAIN / file)
     _note(folder / PLAIN, entry)
     if change:
         export_onnx(spec, change(made_up(spec.name, width)), folder / file, origin=ORIGIN,
                     size=size if spec.sized else None)
-        entry = replace(entry, sha256=_sha256(folder / file),
+        entry = replace(entry, sha256=sha256(folder / file),
                         extra={**extra, "form": "sparse"})
     _note(folder, entry)
 
@@ -126,8 +125,3 @@ def _linked(path: Path, other: Path) -> None:
 def _note(folder: Path, entry: Entry) -> None:
     entries = read_manifest(folder) if (folder / MANIFEST).exists() else []
     write_manifest(folder, [e for e in entries if e.file != entry.file] + [entry])
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -97,6 +97,12 @@ def ssim(a: U8, b: U8, where: npt.NDArray[np.bool_] | None = None) -> float:
     return float(score.mean() if where is None else score[where].mean())
 
 
+def psnr(a: npt.NDArray[np.generic], b: npt.NDArray[np.generic], peak: float) -> float:
+    """Peak signal to noise ratio, dB; infinity where both are the same."""
+    mse = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
+    return float("inf") if mse == 0 else float(10 * np.log10(peak**2 / mse))
+
+
 def colour_difference(a: U8, b: U8, where: npt.NDArray[np.bool_]) -> float:
     """Median CIEDE2000 over the pixels `where`; u8 sRGB (H, W, 3). nan where there are none."""
     if not where.any():

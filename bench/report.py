@@ -175,8 +175,3 @@ def cell(s: Mapping[str, float] | None) -> str:
         return "-"
     error = f" {s['error']:.0e}" if s["error"] else ""
     return f"{s['p50']:.1f} / {s['p90']:.1f} / {s['p99']:.1f} ({s['n']:.0f}){error}"
-
-
-def split(text: str) -> tuple[str, ...]:
-    """A comma-separated option of the command line."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -8,7 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+import fuw
 from fuw.engine.arrays import F32, U8
+from fuw.engine.errors import InputError
 from fuw.engine.fitter import Fitter
 from fuw.engine.records import PersonMaps
 
@@ -72,6 +74,19 @@ class Scene:
                 maps[name] = (labels if name in LABELS else picture)(value)
         return Scene(PersonMaps(**maps), picture(self.cloth), labels(self.mask),
                      labels(self.groups), self.theta, self.noise)
+
+
+def example_photos() -> tuple[Path, Path]:
+    """A person and a garment of the checkout.
+
+    Raises:
+        InputError: this is an installation, which has none.
+    """
+    folder = Path(fuw.__file__).parent / "examples"
+    if not folder.is_dir():
+        raise InputError("the example photos are in the repository only, not in an installed fuw; "
+                         "give your own: --person PHOTO --cloth PHOTO")
+    return folder / "person_1.jpg", folder / "garment_1.jpg"
 
 
 def scene_of(fitter: Fitter, person: Path, cloth: Path) -> Scene:

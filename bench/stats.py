@@ -47,6 +47,17 @@ def schedule(counts: Mapping[str, int]) -> list[str]:
     return [name for _, _, name in sorted(places)]
 
 
+def least_seconds(run: Callable[[], object], repeats: int = 7) -> float:
+    """The quickest of several runs, the first of which warms up: what the machine can do, not what
+    it did."""
+    spent = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        spent.append(time.perf_counter() - start)
+    return min(spent)
+
+
 def interleave(runs: Mapping[str, Callable[[], Mapping[str, float]]], rounds: int,
                warmup: int = 1, few: Mapping[str, int] | None = None,
                ) -> dict[str, dict[str, list[float]]]:

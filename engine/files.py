@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -71,6 +72,12 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     except BaseException:
         _remove(part)
         raise
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write `data` as JSON for people and programs, whole or not at all; paths become text."""
+    text = json.dumps(data, indent=1, default=os.fspath) + "\n"
+    write_whole(path, lambda handle: handle.write(text.encode()))
 
 
 def make_folder(folder: Path) -> Path:

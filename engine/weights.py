@@ -12,7 +12,7 @@ from typing import Any
 
 from fuw.engine.backend import Model
 from fuw.engine.errors import CheckpointError
-from fuw.engine.files import sha256, write_whole
+from fuw.engine.files import sha256, write_json
 from fuw.engine.networks import network
 from fuw.engine.spec import PRECISIONS, NetSpec
 
@@ -117,8 +117,7 @@ def _counts(*values: object) -> bool:
 def write_manifest(folder: Path, entries: list[Entry]) -> None:
     """Write the manifest beside the files, whole or not at all."""
     rows = [asdict(e) for e in sorted(entries, key=lambda e: e.file)]
-    text = json.dumps({"format": FORMAT, "networks": rows}, indent=1) + "\n"
-    write_whole(folder / MANIFEST, lambda handle: handle.write(text.encode()))
+    write_json(folder / MANIFEST, {"format": FORMAT, "networks": rows})
 
 
 def folder_of(weights: str | Path) -> Path:

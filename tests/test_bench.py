@@ -22,9 +22,9 @@ from fuw.bench.crew import Member
 from fuw.bench.eager import EagerNetwork, EagerOps
 from fuw.bench.latency import BenchOptions, measure, summary
 from fuw.bench.made_up import exported
-from fuw.bench.scene import Scene, scene_of
+from fuw.bench.scene import Scene, example_photos, scene_of
 from fuw.bench.stats import Stats, schedule, shares
-from fuw.engine.errors import BackendError, InputError
+from fuw.engine.errors import BackendError, FuwError, InputError
 from fuw.engine.fitter import Fitter
 from fuw.engine.networks import network
 from fuw.engine.ops import Ops, cpu_ops
@@ -244,6 +244,16 @@ def test_a_slower_row_is_named_and_fails(tmp_path: Path) -> None:
     assert done.exit_code == 1 and "takes 1.30x as long" in done.stderr
     done = CliRunner().invoke(cli.bench, ["compare", *map(str, paths), "--threshold", "1.5"])
     assert done.exit_code == 0
+
+
+def test_what_is_missing_is_told_before_anything_is_measured(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("fuw.bench.latency.find_spec", lambda name: None)
+    with pytest.raises(FuwError, match=r"torch.*fuw\[export\].*--weights starter"):
+        measure(BenchOptions(*PHOTOS), say=lambda line: pytest.fail(line))
+    monkeypatch.setattr("fuw.__file__", str(tmp_path / "__init__.py"))
+    with pytest.raises(InputError, match="--person PHOTO"):
+        example_photos()
 
 
 @pytest.mark.parametrize("text", ["{", '{"format": 1}', '{"format": 2, "runs": []}', "[]"])
