@@ -11,10 +11,17 @@ from fuw.engine.weights import proved
 
 
 def cpu_key(model: Model, runtime: str, version: str, options: str = "") -> Key:
-    """The key of `model` compiled for this machine's processor.
+    """The key of `model` compiled for this machine's processor; see `key_of`."""
+    return key_of(model, runtime, version, arch=_processor(), options=options)
+
+
+def key_of(model: Model, runtime: str, version: str, driver: str = "", gpu: str = "",
+           arch: str = "", options: str = "") -> Key:
+    """The key of `model` compiled for a device.
 
     Args:
         runtime, version: what compiled it.
+        driver, gpu, arch: of the device, "" where any will do.
         options: what else it was told.
 
     Raises:
@@ -26,8 +33,8 @@ def cpu_key(model: Model, runtime: str, version: str, options: str = "") -> Key:
     file = f"file={status.st_size}@{status.st_mtime_ns}"
     return Key(
         model.spec.name, model.spec.hash(model.variant), model.sha256 or str(model.path.resolve()),
-        model.precision, size, model.batch, runtime, version, arch=_processor(),
-        options=f"{options} {file}".strip(),
+        model.precision, size, model.batch, runtime, version, driver, gpu, arch,
+        f"{options} {file}".strip(),
     )  # fmt: skip
 
 

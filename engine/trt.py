@@ -24,6 +24,7 @@ import numpy as np
 from fuw.engine import devices
 from fuw.engine.backend import Model, OpenOptions, Session
 from fuw.engine.errors import BackendError, NoRoom
+from fuw.engine.model_key import key_of
 from fuw.engine.on_device import OnDevice
 from fuw.engine.ort_cuda import OrtCuda
 from fuw.engine.store import Key, Store
@@ -105,16 +106,8 @@ def gpu_named(device: str) -> devices.Device:
 
 def engine_key(trt: ModuleType, model: Model, gpu: devices.Device | None) -> Key:
     """What an engine of `model` is stored under; `gpu` None: for any GPU (TensorRT for RTX)."""
-    status = model.path.stat()
-    size = "x".join(str(model.sizes[word]) for word in ("height", "width") if word in model.sizes)
-    return Key(
-        model.spec.name, model.spec.hash(model.variant),
-        model.sha256 or str(model.path.resolve()), model.precision, size, model.batch,
-        trt.__name__, trt.__version__, gpu.driver if gpu else "", gpu.model if gpu else "",
-        gpu.arch if gpu else "",
-        # a file that was changed behind its manifest is another network too
-        options=f"file={status.st_size}@{status.st_mtime_ns}",
-    )  # fmt: skip
+    return key_of(model, trt.__name__, trt.__version__, *(
+        (gpu.driver, gpu.model, gpu.arch) if gpu else ("", "", "")))
 
 
 def find_engine(trt: ModuleType, model: Model, gpu: devices.Device, store: Store) -> Path | None:

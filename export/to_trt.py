@@ -27,6 +27,7 @@ from fuw.engine.files import write_whole
 from fuw.engine.folders import cache_folder
 from fuw.engine.store import Store
 from fuw.engine.trust import distrust
+from fuw.engine.weights import proved
 from fuw.export import graph
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def build_engine(model: Model, options: BuildOptions | None = None, force: bool 
         start = time.perf_counter()
         timing = None if trt.portable(package) or gpu is None else (
             folder / f"timing-{package.__version__}-{gpu.arch}.cache")
-        plan = build_plan(model.path, model.spec.name, options, timing)
+        plan = build_plan(proved(model), model.spec.name, options, timing)
         path.write_bytes(plan)
         spent[0] = time.perf_counter() - start
 

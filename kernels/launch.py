@@ -93,15 +93,21 @@ class CudaDevice:
         self._pages: list[arrays.U8] = []
         self._graphs: list[Graph] = []
         self._lost: list[Pool] = []
-        with self.current():
-            # Streams that do not wait for the default one, on which others may be busy meanwhile.
-            self._streams, self._on = [cuda.Stream(NON_BLOCKING)], 0
-            self._fork, self._ends, self._open = self._mark(), list[Event](), 0
-            self._marks = list[Event]()
-            self._pool = Pool(cuda.mem_alloc, cuda.MemoryError)
-            self._staging = Staging(self._locked, self._mark)
-            self._leases = Leases(self._locked)
-            self._module = self._load()
+        self._pool = Pool(cuda.mem_alloc, cuda.MemoryError)
+        self._staging, self._leases = Staging(self._locked, self._mark), Leases(self._locked)
+        self._streams, self._on, self._open = list[Any](), 0, 0
+        self._ends, self._marks = list[Event](), list[Event]()
+        self._module: Any = None
+        self._fork: Any = None
+        try:
+            with self.current():
+                # Streams that do not wait for the default one, on which others may be busy.
+                self._streams.append(cuda.Stream(NON_BLOCKING))
+                self._fork = self._mark()
+                self._module = self._load()
+        except BaseException:
+            self.close()
+            raise
 
     def _mark(self) -> Event:
         made: Event = self._cuda.Event(self._cuda.event_flags.DISABLE_TIMING)
@@ -347,7 +353,8 @@ class CudaDevice:
             for held in (self._functions, self._streams, self._graphs, self._lost, self._pages,
                          self._ends, self._marks):
                 held.clear()
-            del self._module, self._staging, self._fork
+            self._module = self._fork = None
+            del self._staging
         finally:
             self._context.pop()
             self._context.detach()

@@ -44,7 +44,7 @@ class Run:
         return self.steps.device.upload(array, place)
 
     def down(self, array: DeviceArray) -> Array:
-        return self.steps.device.download(array)
+        return self.steps.device.download(array).copy()  # only so many stay page-locked
 
     def picture(self, *lead: int) -> npt.NDArray[np.uint8]:
         return self.rng.integers(0, 256, (*lead, self.height, self.width, 3), dtype=np.uint8)

@@ -1,6 +1,9 @@
-"""Made-up people for tests: a plausible BODY_25 skeleton and a parse map to go with it."""
+"""Made-up people for tests: a plausible BODY_25 skeleton and a parse map to go with it; and the
+crowd that asks at once."""
 
 import json
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,3 +32,23 @@ def standing(height: int = 1024, width: int = 768) -> F32:
     for joint, (x, y) in at.items():
         body[joint] = x * width, y * height, 0.9
     return body
+
+
+def at_once(work: Callable[[int], object], count: int = 4) -> None:
+    """Call `work(k)` in `count` threads, k counting from 0, and wait for all; raises what the first
+    of them raised."""
+    errors: list[BaseException] = []
+
+    def guarded(k: int) -> None:
+        try:
+            work(k)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(k,)) for k in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]

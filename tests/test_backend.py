@@ -1,11 +1,11 @@
 """The same answers and the same refusals from every CPU backend."""
 
-import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up import at_once
 from tiny import tiny_model
 
 from fuw.engine.backend import Backend, Network, OpenOptions
@@ -45,11 +45,7 @@ def test_two_threads_share_a_network(tmp_path: Path, backend: Backend) -> None:
                 if not np.array_equal(net(X + k, X)[0], 2 * X + k):
                     wrong.append(k)
 
-        threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
+        at_once(work)
     assert not wrong
 
 

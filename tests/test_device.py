@@ -1,36 +1,18 @@
 """The whole table of kernel operations once more, through `CudaDevice` on the made-up driver, and
 what a device promises: order, memory, recording."""
 
-import shutil
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 from kernel_cases import SIZES, check, fit_chain
 from kernel_cases_pose import ALL_CASES
-from made_up_cuda import MadeUpCuda, install
-from shim_device import build
+from made_up import at_once
+from made_up_cuda import MadeUpCuda
 
 from fuw.engine.errors import BackendError, NoRoom
 from fuw.kernels.launch import CudaDevice
-
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on this machine")
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("shim"))
-
-
-@pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch, library: Path) -> Iterator[MadeUpCuda]:
-    made = install(monkeypatch, library)
-    yield made
-    held, stacked = made.contexts()
-    assert (held, stacked) == (0, 0), "a context was left"
-    assert made.used() == 0, "device memory was left"
 
 
 @pytest.fixture
@@ -148,11 +130,7 @@ def test_threads_share_a_device(device: CudaDevice) -> None:
             if len({*_grouped(device, labels).ravel().tolist()}) != 1:
                 wrong.append(k)
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work)
     assert not wrong
 
 

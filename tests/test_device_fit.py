@@ -6,7 +6,6 @@ import copy
 import gc
 import logging
 import pickle
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up_cuda import MadeUpCuda, install
+from made_up_cuda import MadeUpCuda
 from narrow import SIZE, hold, narrow_garment, narrow_model, narrow_person
 from queued import Queued, QueuedBackend
-from shim_device import build
 
 import fuw
 from fuw.engine.backend import Model, OpenOptions
@@ -34,13 +32,7 @@ from fuw.engine.records import Fit, Garment, Person
 from fuw.engine.weights import find_models
 from fuw.kernels.launch import CudaDevice
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on this machine")
 EXAMPLES = Path(fuw.__file__).parent / "examples"
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("shim"))
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +56,6 @@ def pair() -> tuple[Person, Garment]:
 @pytest.fixture(scope="module")
 def want(cpu: Fitter, pair: tuple[Person, Garment]) -> Fit:
     return cpu.fit(*pair)
-
-
-@pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch, library: Path) -> Iterator[MadeUpCuda]:
-    made = install(monkeypatch, library)
-    yield made
-    gc.collect()
-    assert made.contexts() == (0, 0) and made.used() == 0
 
 
 class OnDevice:

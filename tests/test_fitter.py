@@ -1,12 +1,12 @@
 """The starter weights on the example pictures: deterministic, shared, picklable, memory flat."""
 
 import pickle
-import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up import at_once
 
 import fuw
 from fuw.engine.errors import BackendError, CheckpointError, FuwError, InputError, NoPersonError
@@ -62,15 +62,11 @@ def test_same_seed_same_bytes_alone_and_from_two_threads(fitter: Fitter, person:
     alone = fitter.fit(person, garment, seed=3).image.tobytes()
     pictures: list[bytes] = []
 
-    def work() -> None:
+    def work(k: int) -> None:
         for _ in range(2):
             pictures.append(fitter.fit(person, garment, seed=3).image.tobytes())
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
+    at_once(work, 2)
     assert set(pictures) == {alone} and len(pictures) == 4
 
 

@@ -1,17 +1,15 @@
 """The check's own verdicts; what it checks needs a GPU."""
 
 import json
-import shutil
 from pathlib import Path
 
 import narrow
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from made_up_cuda import install
+from made_up_cuda import MadeUpCuda
 from narrow import narrow_garment, narrow_model, narrow_person
 from queued import QueuedBackend
-from shim_device import build
 from tiny import tiny_model
 
 from fuw.bench import gpu_check
@@ -107,11 +105,7 @@ def test_the_least_time_is_the_longer_of_arithmetic_and_traffic(tmp_path: Path) 
     assert rows == {"a": pytest.approx(0.1), "b": pytest.approx(0.25), "all": pytest.approx(0.35)}
 
 
-def test_stages_and_copies_are_timed_on_a_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-                                                 tmp_path_factory: pytest.TempPathFactory) -> None:
-    if shutil.which("g++") is None:
-        pytest.skip("no g++ on this machine")
-    cuda = install(monkeypatch, build(tmp_path_factory.mktemp("shim")))
+def test_stages_and_copies_are_timed_on_a_device(cuda: MadeUpCuda, tmp_path: Path) -> None:
     gpu, models = CudaDevice(), {name: narrow_model(name, tmp_path, 1) for name in FIT_NETS}
     nets = Networks(models, QueuedBackend(cuda), OpenOptions(1, "cuda:0", None, gpu), "u2net", "")
     with Fitter(nets, cpu_ops(), Options(size=narrow.SIZE), "", None, None, gpu) as fitter:

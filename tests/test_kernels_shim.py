@@ -18,11 +18,6 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on t
 LAUNCHED: set[str] = set()
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("shim"))
-
-
 @pytest.mark.parametrize(("size", "n", "shift"), [
     (SIZES[0], 1, False), (SIZES[0], 3, True), (SIZES[1], 1, True), (SIZES[1], 3, False),
     (SIZES[2], 3, False)], ids=lambda v: str(v).replace(", ", "x"))

@@ -3,33 +3,18 @@
 import json
 import os
 import pickle
-import shutil
 import sys
 import types
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_cuda import MadeUpCuda, install
-from shim_device import build as build_library
+from made_up_cuda import MadeUpCuda
 
 from fuw.engine.errors import BackendError
 from fuw.kernels import build, launch, nvrtc
 from fuw.kernels.gpu import GpuOps
 from fuw.kernels.pool import rounded
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("g++") is None:
-        pytest.skip("no g++ on this machine")
-    return build_library(tmp_path_factory.mktemp("shim"))
-
-
-@pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch, library: Path) -> Iterator[MadeUpCuda]:
-    yield install(monkeypatch, library)
 
 
 def test_without_pycuda(monkeypatch: pytest.MonkeyPatch) -> None:

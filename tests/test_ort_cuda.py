@@ -1,8 +1,6 @@
 """No silent CPU: what is said without a GPU, and the bound session on the CPU's memory."""
 
 import logging
-import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import pytest
-from made_up_cuda import MadeUpCuda, install
-from shim_device import build
+from made_up import at_once
+from made_up_cuda import MadeUpCuda
 from tiny import tiny_model
 
 from fuw.engine import ort_cuda
@@ -26,18 +24,6 @@ STRICT = "session.disable_cpu_ep_fallback"
 REFUSAL = ("This session contains graph nodes that are assigned to the default CPU EP, but "
            "fallback to CPU EP has been explicitly disabled by the user.")
 X = np.arange(30, dtype=np.float32).reshape(1, 2, 3, 5)
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("g++") is None:
-        pytest.skip("no g++ on this machine")
-    return build(tmp_path_factory.mktemp("shim"))
-
-
-@pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch, library: Path) -> Iterator[MadeUpCuda]:
-    yield install(monkeypatch, library)
 
 
 class Queued:
@@ -149,11 +135,7 @@ def test_threads_take_turns(session: BoundSession) -> None:
             if not np.array_equal(session.run({"x": X + k, "y": X})[0], 2 * X + k):
                 wrong.append(k)
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work)
     assert not wrong
 
 

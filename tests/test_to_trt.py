@@ -15,7 +15,8 @@ from tiny_networks import TINY, tiny_network, tiny_spec
 
 from fuw.engine import trt
 from fuw.engine.backend import Model
-from fuw.engine.errors import ExportError
+from fuw.engine.errors import CheckpointError, ExportError
+from fuw.engine.files import sha256
 from fuw.engine.store import Store
 from fuw.export import engines, to_trt
 from fuw.export.options import ExportOptions
@@ -134,11 +135,13 @@ def test_an_engine_is_kept_and_built_again_when_its_network_changes(tmp_path: Pa
     assert again.path == first.path and again.seconds == 0  # found
     assert build_engine(model, options, force=True).seconds > 0
 
-    changed = replace(model, sha256="0" * 64)
+    changed = replace(model, sha256=sha256(model.path))
     store = Store(tmp_path / "cache" / "trt")
     assert store.get(trt.engine_key(rtx, changed, None)) is None
     assert "checkpoint was" in (store.explain(trt.engine_key(rtx, changed, None)) or "")
     assert build_engine(changed, options).path != first.path
+    with pytest.raises(CheckpointError, match="its hash differs"):
+        build_engine(replace(model, sha256="0" * 64), options)
 
 
 def test_plain_tensorrt_without_a_gpu_names_the_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,16 +5,14 @@ The session's own calls are held against a made-up runtime here; a real one need
 
 import ctypes
 import logging
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from made_up_cuda import MadeUpCuda, install
-from shim_device import build
+from made_up_cuda import MadeUpCuda
 from tiny import tiny_model
 
 from fuw.engine import devices, trt
@@ -171,22 +169,14 @@ class MadeUpEngine:
         return self.ok
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("g++") is None:
-        pytest.skip("no g++ on this machine")
-    return build(tmp_path_factory.mktemp("shim"))
-
-
-@pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch, library: Path) -> Iterator[MadeUpCuda]:
-    yield install(monkeypatch, library)
-
-
 def _session(cuda: MadeUpCuda, **known: Any) -> tuple[TrtSession, CudaDevice]:
     device = CudaDevice("cuda:1")
     engine = MadeUpEngine(device, cuda, **known)
-    return TrtSession(_package("tensorrt"), engine, device, ["total", "twice"]), device
+    try:
+        return TrtSession(_package("tensorrt"), engine, device, ["total", "twice"]), device
+    except BackendError:
+        device.close()  # as TensorRt.open does
+        raise
 
 
 def test_a_session_answers_from_host_to_host(cuda: MadeUpCuda) -> None:
