@@ -8,12 +8,12 @@ from fuw.engine.errors import BackendError, CheckpointError, FuwError
 from fuw.engine.files import sweep
 from fuw.engine.networks import NETWORKS, network
 from fuw.engine.weights import folder_of
-from fuw.export import publish
-from fuw.export.agreement import Agreement, judge_chain
+from fuw.export.chain import Reference, ask_plain, judge_chain
 from fuw.export.engines import engine_rows, require_tensorrt
 from fuw.export.job import Job
 from fuw.export.options import ExportOptions, Progress
 from fuw.export.report import Report, Row
+from fuw.export.widening import keep_fp32
 
 __all__ = ["ExportOptions", "Progress", "main_export"]
 
@@ -52,40 +52,42 @@ def main_export(options: ExportOptions, progress: Progress | None = None) -> Rep
 def _agreements(options: ExportOptions, photos: tuple[Path, Path],
                 progress: Progress | None) -> list[Row]:
     """Judge each reduced chain on photos, until all of it agrees."""
+    plain = folder_of("starter") if options.weights == "starter" else options.folder
     rows: list[Row] = []
+    reference: Reference | None = None
     for kind in options.precisions:
         if kind == "fp32":
             continue
         if progress:
             progress("chain", f"{kind} on photos", 0.5)
         try:
-            rows += _until_it_agrees(options, kind, photos)
+            reference = reference or ask_plain(plain, photos, options.size or (1024, 768),
+                                               options.threads)
+            rows += _until_it_agrees(options, kind, reference)
         except FuwError as error:
             rows.append(Row("chain", kind, "failed", reason=f"no judgement on photos: {error}"))
     return rows
 
 
-def _until_it_agrees(options: ExportOptions, kind: str, photos: tuple[Path, Path]) -> list[Row]:
-    """What disagrees goes to fp32; where only the chain's picture does, what lies nearest to its
-    gate. In the end all is fp32, so that it ends."""
-    plain = folder_of("starter") if options.weights == "starter" else options.folder
+def _until_it_agrees(options: ExportOptions, kind: str, reference: Reference) -> list[Row]:
+    """Of what disagrees, layers go to fp32 until it agrees; where only the chain's picture does,
+    all of the network that lies nearest to its gate. In the end all is fp32, so that it ends."""
     kept: dict[str, str] = {}
+    exact: set[str] = set()
     while True:
-        judged = _judge(options, plain, kind, photos)
-        alone = [one for one in judged if one.network and one.network not in kept]
-        missed = [one for one in alone if not one.ok]
-        if not missed and not all(one.ok for one in judged):
-            missed = sorted(alone, key=lambda one: one.measured.margin)[:1]
+        judged = judge_chain(reference, options.folder, kind)
+        open_ = [one for one in judged if one.network and one.network not in exact]
+        missed = [one for one in open_ if not one.ok]
+        chain = not missed and not all(one.ok for one in judged)
+        if chain:
+            missed = sorted(open_, key=lambda one: -one.measured.excess)[:1]
         if not missed:
             return [Row(one.network or "chain", kind, "agrees" if one.ok else "failed",
                         reason=kept.get(one.network, "") + str(one)) for one in judged]
         for one in missed:
-            publish.keep_fp32(options.folder, plain, one.network, kind)
-            why = ", but the chain misses its gate" if one.ok else ""
-            kept[one.network] = f"{one}{why}, so all of it stays fp32; then "
-
-
-def _judge(options: ExportOptions, plain: Path, kind: str,
-           photos: tuple[Path, Path]) -> list[Agreement]:
-    return judge_chain(plain, options.folder, kind, *photos, size=options.size or (1024, 768),
-                       threads=options.threads)
+            whole = chain or one.network in kept
+            exact |= {one.network} if whole else set()
+            share = keep_fp32(reference, options.folder, one.network, kind, whole=whole,
+                              runtimes=options.runtimes)
+            why = ", but the chain misses its gate" if chain else ""
+            kept[one.network] = f"{one}{why}, so {share:.0%} of its nodes stay fp32; then "

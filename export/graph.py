@@ -95,6 +95,14 @@ def tensor_types(model: ModelProto) -> dict[str, int]:
     return types
 
 
+def fp32_share(path: Path) -> float:
+    """Share of the nodes of a reduced file that compute in fp32 (casts not counted)."""
+    model = load(path)
+    nodes = [n for n in model.graph.node if n.op_type != "Cast"]
+    types = tensor_types(model)
+    return sum(types.get(n.output[0]) == TensorProto.FLOAT for n in nodes) / max(len(nodes), 1)
+
+
 def lift_constants(model: ModelProto) -> None:
     """Turn Constant nodes into initializers, so that constants are met in one form only."""
     kept: list[NodeProto] = []

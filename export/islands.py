@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import onnx
@@ -18,7 +19,6 @@ from fuw.engine.arrays import F32
 from fuw.engine.spec import NetSpec
 from fuw.export import graph
 from fuw.export.scratch import scratch_file
-from fuw.export.verify import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -27,17 +27,30 @@ HEADROOM = 4.0  # other pictures reach further than the ones that were measured
 STRETCHES = 10  # parts of the network whose errors are measured apart
 MARGIN = 0.7  # of the gate: the errors of parts add up as squares only on average
 
-Judge = Callable[[Sequence[str]], Verdict]
-"""Convert with these islands, run the result, compare it with the reference."""
+
+class Judged(Protocol):
+    """What a comparison with the reference came to."""
+
+    @property
+    def excess(self) -> float:
+        """The error as a multiple of what the gate allows."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the gate holds."""
 
 
-def widen(src: Path, spec: NetSpec, precision: str, inputs: Sequence[F32], judge: Judge,
-          islands: Sequence[str]) -> tuple[list[str], Verdict]:
+J = TypeVar("J", bound=Judged)
+
+
+def widen(src: Path, spec: NetSpec, precision: str, inputs: Sequence[F32],
+          judge: Callable[[Sequence[str]], J], islands: Sequence[str]) -> tuple[list[str], J]:
     """Islands with which the gate holds, or the whole network if nothing less does.
 
     Args:
         src: the fp32 file.
         inputs: what `judge` runs on.
+        judge: converts with these islands, runs the result, compares it with the reference.
         islands: patterns to start from, which missed the gate.
 
     Returns:
@@ -46,7 +59,7 @@ def widen(src: Path, spec: NetSpec, precision: str, inputs: Sequence[F32], judge
     chosen = list(islands)
     model = graph.load(src)
     graph.unpack_weights(model)
-    verdict: Verdict | None = None
+    verdict: J | None = None
     far = far_reaching(src, spec, inputs, LARGEST[precision] / HEADROOM)
     if far:
         chosen += far

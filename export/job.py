@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
 
 from fuw.engine.arrays import F32
 from fuw.engine.choose import choose
@@ -34,8 +33,6 @@ from fuw.export.to_onnx import checked_sizes
 from fuw.export.verify import Verdict
 
 log = logging.getLogger(__name__)
-
-NO_KERNELS = {"bf16": ("ort-cpu",)}  # ONNX Runtime cannot open a bf16 file on a CPU
 
 
 class Job:
@@ -132,7 +129,7 @@ class Job:
                 verdicts, patterns = self._reduced(plain, made, entry, inputs, want, patterns)
             self._step(f"{kind} proof")
             failed = [str(v) for v in verdicts if not v.ok]
-            share = None if kind == "fp32" else _fp32_share(made)
+            share = None if kind == "fp32" else graph.fp32_share(made)
             if failed:
                 return row_of(verdicts, precision=kind, status="failed", islands=share,
                               reason="; ".join(failed) + "; nothing was written")
@@ -186,8 +183,8 @@ class Job:
 
     def _prove(self, path: Path, entry: Entry, inputs: Sequence[F32],
                want: Sequence[F32]) -> list[Verdict]:
-        return [self._compare(path, entry, inputs, want, how) for how in self.backends
-                if how not in NO_KERNELS.get(entry.precision, ())]
+        return [self._compare(path, entry, inputs, want, how)
+                for how in verify.runtimes(entry.precision, self.backends)]
 
     def _compare(self, path: Path, entry: Entry, inputs: Sequence[F32], want: Sequence[F32],
                  how: str, kind: Precision | None = None) -> Verdict:
@@ -219,11 +216,3 @@ class Job:
     def _step(self, doing: str) -> None:
         self._progress(self.spec.name, doing, min(self.done / self.steps, 1.0))
         self.done += 1
-
-
-def _fp32_share(path: Path) -> float:
-    """Share of the nodes of a reduced file that compute in fp32 (casts not counted)."""
-    model = graph.load(path)
-    nodes = [n for n in model.graph.node if n.op_type != "Cast"]
-    types = graph.tensor_types(model)
-    return sum(types.get(n.output[0]) == TensorProto.FLOAT for n in nodes) / max(len(nodes), 1)

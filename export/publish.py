@@ -12,10 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fuw.engine.errors import CheckpointError, ExportError
+from fuw.engine.errors import CheckpointError
 from fuw.engine.files import sha256
 from fuw.engine.weights import MANIFEST, Entry, read_manifest, write_manifest
-from fuw.export.precision import convert
 from fuw.export.scratch import scratch_file
 from fuw.export.to_onnx import FORMAT
 
@@ -75,21 +74,14 @@ def publish(folder: Path, entry: Entry, made: Path, extra: Mapping[str, Any],
     return whole
 
 
-def keep_fp32(folder: Path, plain: Path, network: str, kind: str) -> None:
-    """Put fp32 arithmetic into the reduced file of a network, from its fp32 file in `plain`: the
-    dense one, since reduced files are for engines."""
-    source = next((e for e in _entries(plain) if (e.network, e.precision) == (network, "fp32")),
-                  None)
-    if source is None:
-        raise ExportError(f"{network}: there is no fp32 file of it in {plain} to keep; export it "
-                          f"with --fp32 --{kind}")
-    file = _dense_name(source) if "dense" in source.extra else source.file
-    for entry in _entries(folder):
-        if (entry.network, entry.precision) != (network, kind):
-            continue
-        with scratch_file(folder, ".onnx") as made:
-            convert(plain / file, made, kind, ["*"])
-            publish(folder, entry, made, {"fp32_nodes": 1.0, "rel_l2": 0.0})
+def plain_file(entry: Entry) -> str:
+    """The file of an fp32 entry that holds the plain graph, which reduced files are made from."""
+    return _dense_name(entry) if "dense" in entry.extra else entry.file
+
+
+def shape(entry: Entry) -> tuple[Any, ...]:
+    """What a reduced file has in common with the fp32 file that it stands for."""
+    return entry.network, tuple(sorted(entry.sizes.items())), entry.batch
 
 
 def _dense_name(entry: Entry) -> str:

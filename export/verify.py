@@ -19,6 +19,7 @@ from fuw.export import graph, precision
 from fuw.export.scratch import scratch_file
 
 PEAK = 2.0  # of a picture in -1..1
+NO_KERNELS = {"bf16": ("ort-cpu",)}  # ONNX Runtime cannot open a bf16 file on a CPU
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,11 @@ def _measure(name: str, want: F32, got: F32, psnr: bool) -> Measure:
         decibel = float("inf") if error == 0 else float(20 * np.log10(PEAK / error))
     return Measure(name, error / max(norm, 1e-12), float(flat.max()),
                    tuple(int(i) for i in at), decibel)
+
+
+def runtimes(kind: str, installed: Sequence[str]) -> list[str]:
+    """Those of the installed runtimes that open a file of precision `kind`."""
+    return [name for name in installed if name not in NO_KERNELS.get(kind, ())]
 
 
 def run_torch(module: nn.Module, inputs: Sequence[F32]) -> list[F32]:
