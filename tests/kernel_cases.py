@@ -13,12 +13,14 @@ from made_up import standing
 
 from fuw.engine.finite import all_finite
 from fuw.engine.frame import _blend, _ramp
+from fuw.engine.ops import cpu_ops
 from fuw.kernels import cpu
 from fuw.kernels.device import Device, DeviceArray
 from fuw.kernels.gpu import Real
 from fuw.kernels.steps import Steps
 
 Array = npt.NDArray[np.generic]
+OPS = cpu_ops()
 
 
 @dataclass
@@ -149,6 +151,11 @@ def agnostic(run: Run) -> list[Pair]:
         pairs.append(Pair(run.down(picture), cpu.image_agnostic(image, parse, body, scale),
                           share=2e-4))
     return pairs
+
+
+def seg_noise(run: Run) -> list[Pair]:
+    return [Pair(run.down(run.steps.seg_noise(seed, run.height, run.width)),
+                 cpu.seg_noise(seed, run.height, run.width)) for seed in (0, 7)]
 
 
 def seg_input(run: Run) -> list[Pair]:
@@ -318,13 +325,12 @@ def mask_inputs(run: Run) -> list[Pair]:
     image = run.picture() // 2
     pairs = []
     for size in (20, 50):
-        pairs += [Pair(run.down(run.steps.u2net_input(run.up(image), size)),
-                       cpu.u2net_input(image, size), atol=1e-5),
-                  Pair(run.down(run.steps.tracer_input(run.up(image), size)),
-                       cpu.tracer_input(image, size), atol=3e-5)]
+        for net, atol in (("u2net", 1e-5), ("u2netp", 1e-5), ("tracer_b7", 3e-5)):
+            pairs.append(Pair(run.down(run.steps.mask_input(net, run.up(image), size)),
+                              OPS.mask_input(net, image, size), atol=atol))
     black = np.zeros_like(image)
-    return [*pairs, Pair(run.down(run.steps.u2net_input(run.up(black), 20)),
-                         cpu.u2net_input(black, 20), atol=1e-5)]
+    return [*pairs, Pair(run.down(run.steps.mask_input("u2net", run.up(black), 20)),
+                         OPS.mask_input("u2net", black, 20), atol=1e-5)]
 
 
 def masks(run: Run) -> list[Pair]:
@@ -334,21 +340,21 @@ def masks(run: Run) -> list[Pair]:
     spoiled[0, 0, 3, 4] = np.nan
     pairs = []
     for unit in (soft, flat, np.zeros_like(soft)):
-        for step, twin in ((run.steps.u2net_mask, cpu.u2net_mask),
-                           (run.steps.tracer_mask, cpu.tracer_mask)):
-            ours = run.down(step(run.upr(unit), run.height, run.width))
-            pairs.append(Pair(ours, twin(unit, run.height, run.width), atol=1.0, share=0.0))
-            pairs.append(Pair(ours, twin(unit, run.height, run.width), share=5e-3))
-    pairs.append(Pair(run.down(run.steps.tracer_mask(run.upr(spoiled), run.height, run.width)),
-                      cpu.tracer_mask(spoiled, run.height, run.width), atol=1.0))
+        for net in ("u2net", "tracer_b7"):
+            ours = run.down(run.steps.mask_labels(net, run.upr(unit), run.height, run.width))
+            twin = OPS.mask_labels(net, unit, run.height, run.width)
+            pairs += [Pair(ours, twin, atol=1.0, share=0.0), Pair(ours, twin, share=5e-3)]
+    ours = run.steps.mask_labels("tracer_b7", run.upr(spoiled), run.height, run.width)
+    pairs.append(Pair(run.down(ours), OPS.mask_labels("tracer_b7", spoiled, run.height, run.width),
+                      atol=1.0))
     mask = run.mask()
     return [*pairs, Pair(run.down(run.steps.binary_mask(run.up(mask))), cpu.binary_mask(mask))]
 
 
 CASES: tuple[Callable[[Run], list[Pair]], ...] = (
-    schp_labels, seg_labels, groups, one_hot, lip_to_viton, agnostic, seg_input, gmm_input,
-    warp_garment, composition, alias_input, to_image, look, paste_back, schp_input, pose_inputs,
-    densepose_input, mask_inputs, masks)
+    schp_labels, seg_labels, groups, one_hot, lip_to_viton, agnostic, seg_noise, seg_input,
+    gmm_input, warp_garment, composition, alias_input, to_image, look, paste_back, schp_input,
+    pose_inputs, densepose_input, mask_inputs, masks)
 SIZES = ((64, 48), (37, 29), (41, 31))  # straight, odd, odd again
 
 
