@@ -2,7 +2,8 @@
 
 `tensorrt` builds for the GPU of this machine and needs it; `tensorrt_rtx` builds for every GPU it
 knows and needs none. Built and looked into without a GPU (TensorRT for RTX 1.7); plain TensorRT's
-half, with its timing cache, and the weight bytes of a loaded engine have never been tried on one.
+half, with its timing cache, and the weight bytes and answers of a loaded engine have never been
+tried on one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,7 @@ import numpy as np
 from onnx import TensorProto, numpy_helper
 
 from fuw.engine import devices, trt
+from fuw.engine.arrays import F32
 from fuw.engine.arrays import Any as AnyArray
 from fuw.engine.backend import Model
 from fuw.engine.errors import BackendError, ExportError
@@ -29,6 +31,7 @@ from fuw.engine.store import Store
 from fuw.engine.trust import distrust
 from fuw.engine.weights import proved
 from fuw.export import graph
+from fuw.kernels.launch import CudaDevice
 
 log = logging.getLogger(__name__)
 
@@ -72,12 +75,15 @@ class Built:
     seconds: float
 
 
-def build_engine(model: Model, options: BuildOptions | None = None, force: bool = False) -> Built:
+def build_engine(model: Model, options: BuildOptions | None = None, force: bool = False,
+                 prove: Callable[[bytes], None] | None = None) -> Built:
     """Build the engine of an exported network, or find it in the store.
 
     Args:
         model: as `fuw.engine.weights.find_models` finds it; `precision` is that of its file.
         force: build again what is there.
+        prove: called with the engine before it gets its name; what it raises is passed on, and
+            nothing is kept.
 
     Raises:
         BackendError: no TensorRT. ExportError: TensorRT refuses a node, gives no engine, or one
@@ -97,8 +103,10 @@ def build_engine(model: Model, options: BuildOptions | None = None, force: bool 
         timing = None if trt.portable(package) or gpu is None else (
             folder / f"timing-{package.__version__}-{gpu.arch}.cache")
         plan = build_plan(proved(model), model.spec.name, options, timing)
-        path.write_bytes(plan)
         spent[0] = time.perf_counter() - start
+        if prove is not None:
+            prove(plan)
+        path.write_bytes(plan)
 
     path = store.put(key, build)
     return Built(path, package.__name__, gpu.model if gpu else "", path.stat().st_size, spent[0])
@@ -138,6 +146,26 @@ def build_plan(path: Path, name: str, options: BuildOptions | None = None,
         made = bytes(plan)
         check_weights(package, path, name, made)
         return made
+
+
+def answers(plan: bytes, model: Model, inputs: Sequence[F32], device: str = "cuda:0") -> list[F32]:
+    """What the engine in `plan` answers on a GPU, in the order of the spec.
+
+    Raises:
+        BackendError: no GPU, or the engine does not load or run on it.
+    """
+    package, gpu = trt.package(), CudaDevice(device)
+    try:
+        with gpu.current():
+            engine = trt.load(package, plan, model.spec.name)
+        session = trt.TrtSession(package, engine, gpu, [t.name for t in model.spec.outputs])
+    except BaseException:
+        gpu.close()
+        raise
+    try:
+        return session.run({t.name: x for t, x in zip(model.spec.inputs, inputs, strict=True)})
+    finally:
+        session.close()
 
 
 def _target(package: ModuleType, device: str) -> devices.Device | None:

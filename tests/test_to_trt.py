@@ -172,10 +172,67 @@ def test_the_export_builds_engines_of_what_was_proved(tmp_path: Path,
     rows = engines.engine_rows(options, done)
     assert [(row.network, row.status) for row in rows] == [("good", "built"), ("bad", "failed")]
     assert (tmp_path / "cache" / "trt" / rows[0].file).stat().st_size == rows[0].bytes > 0
-    assert "never compared" in rows[0].reason and "tiny: " in rows[1].reason
+    assert "not compared here: " in rows[0].reason and "tiny: " in rows[1].reason
     assert "there already" not in rows[0].reason
     again = engines.engine_rows(options, done[:1])
     assert again[0].file == rows[0].file and "there already (--force" in again[0].reason
+
+
+@pytest.fixture
+def on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportOptions:
+    """A folder with the tiny network, on a machine whose GPU answers as ONNX Runtime does."""
+    low = tiny_model(tmp_path, "fp16")
+    monkeypatch.setattr(engines, "find_models", lambda folder, kind, *asked: {
+        "tiny": replace(low, precision=kind)})
+    monkeypatch.setattr(engines.trt, "check", lambda device: None)
+    monkeypatch.setattr(engines, "sample_inputs", lambda *asked: [X, X + 1])
+    return ExportOptions(out=tmp_path, precisions=("fp16",), backends=("trt",), builder_level=0,
+                         cache=tmp_path / "cache")
+
+
+X = np.arange(30, dtype=np.float32).reshape(1, 2, 3, 5)
+DONE = [Row("tiny", "fp16", "proved", "tiny.onnx")]
+
+
+def test_an_engine_that_runs_is_proved(on_a_gpu: ExportOptions,
+                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    def answers(plan: bytes, *_: object) -> list[np.ndarray]:
+        asked.append(plan)
+        return [2 * X + 1, 2.002 * X]
+
+    monkeypatch.setattr(to_trt, "answers", answers)
+    (row,) = engines.engine_rows(on_a_gpu, DONE)
+    assert row.status == "built" and row.gate == 1e-2 and row.rel_l2 == pytest.approx(1e-3, 1e-3)
+    assert "fp16 engine against tiny.fp32.onnx: twice" in row.verdicts[0]
+    assert asked == [(on_a_gpu.folder / "cache" / "trt" / row.file).read_bytes()]
+    (again,) = engines.engine_rows(on_a_gpu, DONE)  # it has its name because it was proved
+    assert again.status == "built" and "there already" in again.reason and len(asked) == 1
+
+
+def test_an_engine_that_misses_its_gate_is_not_kept(on_a_gpu: ExportOptions,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(to_trt, "answers", lambda *_: [2 * X + 1, 1.9 * X])
+    (row,) = engines.engine_rows(on_a_gpu, DONE)
+    assert row.status == "failed" and not row.file
+    assert "twice 5.00e-02 relative L2" in row.reason and "the engine is not kept" in row.reason
+    assert not list((on_a_gpu.folder / "cache" / "trt").glob("*.engine"))
+
+
+def test_an_engine_is_held_to_its_own_file_where_there_is_no_other(
+        on_a_gpu: ExportOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = engines.find_models
+
+    def reduced_only(folder: Path, kind: str, *asked: object) -> dict[str, Model]:
+        if kind == "fp32":
+            raise CheckpointError("nothing was exported there yet")
+        return find(folder, kind, (1, 1))
+
+    monkeypatch.setattr(engines, "find_models", reduced_only)
+    monkeypatch.setattr(to_trt, "answers", lambda *_: [2 * X + 1, 2 * X])
+    (row,) = engines.engine_rows(on_a_gpu, DONE)
+    assert row.status == "built" and "against tiny.fp32.onnx, rounded" in row.verdicts[0]
 
 
 def test_a_sparse_file_gives_its_dense_twin_to_the_engine(tmp_path: Path,

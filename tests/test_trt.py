@@ -32,7 +32,7 @@ X = np.arange(30, dtype=np.float32).reshape(1, 2, 3, 5)
 def _package(name: str) -> ModuleType:
     made = ModuleType(name)
     made.__version__ = "1.2"  # type: ignore[attr-defined]
-    made.float32 = "float32"  # type: ignore[attr-defined]
+    made.float32, made.int32 = "float32", "int32"  # type: ignore[attr-defined]
     made.ILogger = object  # type: ignore[attr-defined]
     return made
 
@@ -134,7 +134,7 @@ class MadeUpEngine:
 
     names = ("twice", "y", "x", "total")  # an engine's own order is no promise
 
-    def __init__(self, device: CudaDevice, cuda: MadeUpCuda, ok: bool = True,
+    def __init__(self, device: CudaDevice | None, cuda: MadeUpCuda, ok: bool = True,
                  dtype: str = "float32", memory: bool = True) -> None:
         self.device, self.cuda, self.ok, self.dtype, self.memory = device, cuda, ok, dtype, memory
         self.num_io_tensors, self.addresses = 4, dict[str, int]()
@@ -216,6 +216,22 @@ def test_an_engine_that_allocates_is_not_recorded(cuda: MadeUpCuda) -> None:
         device.record(lambda: session.queue({"x": x, "y": x}))
     np.testing.assert_array_equal(device.download(session.queue({"x": x, "y": x})[1]), 2 * X)
     session.close()
+
+
+def test_a_plan_answers_on_a_device_of_its_own(cuda: MadeUpCuda, tmp_path: Path,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a proof asks of an engine that has no name yet."""
+    to_trt = pytest.importorskip("fuw.export.to_trt", reason="onnx is not installed")
+    monkeypatch.setattr(trt, "package", lambda: _package("tensorrt"))
+    monkeypatch.setattr(trt, "load", lambda package, plan, name: MadeUpEngine(
+        None, cuda, memory=plan == b"good"))
+    model = tiny_model(tmp_path)
+    got = to_trt.answers(b"good", model, [X, X + 1], "cuda:1")
+    np.testing.assert_array_equal(got[0], 2 * X + 1)
+    np.testing.assert_array_equal(got[1], 2 * X)
+    with pytest.raises(NoRoom):
+        to_trt.answers(b"large", model, [X, X])
+    assert cuda.contexts() == (0, 0)
 
 
 def test_a_shared_device_stays_open(cuda: MadeUpCuda) -> None:
