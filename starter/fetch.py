@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import re
 import shutil
-import sys
 import tarfile
 import tempfile
 import urllib.error
@@ -20,7 +19,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from fuw.engine.errors import DownloadError, FuwError
+from fuw.cli import guarded
+from fuw.engine.errors import DownloadError
 
 HOST = "https://codeload.github.com"
 TIMEOUT_S = 60
@@ -260,7 +260,7 @@ def _put(fresh: Path, final: Path) -> None:
     fresh.rename(final)
 
 
-def main() -> int:
+def main() -> None:
     """The command line."""
     p = argparse.ArgumentParser(prog="python -m fuw.starter.fetch", description=__doc__)
     p.add_argument("folder", type=Path, help="where the material goes (about 200 MB)")
@@ -276,12 +276,7 @@ def main() -> int:
         print(f"{a.folder}: all {sum(g.files for s in SOURCES for g in s.groups)} files as pinned")
     else:
         fetch(a.folder, a.host)
-    return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except FuwError as e:
-        print(e, file=sys.stderr)
-        sys.exit(e.exit_code)
+    guarded(main)()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from fuw.engine.errors import FuwError
+from fuw.cli import guarded
 from fuw.starter.figures import material, sample_io, sheet
 from fuw.starter.figures.figure import make_figure
 from fuw.starter.figures.studio import Studio
@@ -37,7 +36,7 @@ def arguments() -> argparse.Namespace:
     return p.parse_args()
 
 
-def main() -> int:
+def main() -> None:
     """Render the asked-for seeds one after another; figures that are there already are skipped."""
     a = arguments()
     cv2.setNumThreads(1)
@@ -59,11 +58,7 @@ def main() -> int:
     if rows:
         cv2.imwrite(str(a.sheet), np.vstack(rows)[..., ::-1])
     print(f"{made} figures, {(time.perf_counter() - start) / max(made, 1):.2f} s each")
-    return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except FuwError as e:
-        sys.exit(str(e))
+    guarded(main)()

@@ -7,12 +7,11 @@ faces, cloths and prints are all made up (no garment photo is used).
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import cv2
 
-from fuw.engine.errors import FuwError
+from fuw.cli import guarded
 from fuw.starter.figures import material
 from fuw.starter.figures.figure import make_figure
 from fuw.starter.figures.sample_io import U8, encode
@@ -47,7 +46,7 @@ def render(studio: Studio, folder: Path) -> None:
         save(folder / f"garment_{k}.jpg", (figure.a if which == "a" else figure.b).garment)
 
 
-def main() -> int:
+def main() -> None:
     """The command line."""
     p = argparse.ArgumentParser(prog="python -m fuw.starter.figures.examples", description=__doc__)
     p.add_argument("folder", type=Path)
@@ -56,11 +55,7 @@ def main() -> int:
     a = p.parse_args()
     cv2.setNumThreads(1)
     render(Studio(material.find(a.data, a.cache), photos=False), a.folder)
-    return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except FuwError as e:
-        sys.exit(str(e))
+    guarded(main)()

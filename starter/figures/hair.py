@@ -22,7 +22,6 @@ WOMEN = {
     "short03": 0.3, "bob01": 0.3,
 }  # fmt: skip
 MEN = {"short01": 1, "short02": 1, "short03": 1, "short04": 1, "afro01": 0.5, "long01": 0.15}
-STRANDS = 40.0  # per unit of angle, for the ragged tips
 
 
 class HairStyle(NamedTuple):

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from fuw.engine.arrays import U8
 from fuw.engine.framing import on_ground
+from fuw.engine.networks import network
 from fuw.export.nets import build
 from fuw.export.nets.alias import ALIASGenerator
 from fuw.export.nets.alias_head import LOUD
@@ -27,23 +28,21 @@ from fuw.export.nets.tps import tps_grid, warp
 from fuw.kernels.cpu import gmm_input, group7, group13, seg_input, seg_noise
 from fuw.kernels.cpu.agnostic import GREY
 from fuw.kernels.cpu.parse import TABLE_7, UPPER_GROUP
-from fuw.starter.training import gmm, seg, upstream
+from fuw.starter.training import upstream
 from fuw.starter.training.conditions import Fitting, Fittings
 from fuw.starter.training.critics import Discriminator, Perception
 from fuw.starter.training.data import Figures, Photos, Sample
-from fuw.starter.training.loop import Batch
+from fuw.starter.training.loop import VARIANT, Batch
 from fuw.starter.training.losses import feature_matching, hinge_discriminator, hinge_generator
 from fuw.starter.training.start import grow
 
-WIDTH, LEAST, LEVELS = 0.125, 8, 7
 FULL_HEIGHT = 512  # a level less at 256
 L1, EDGES, CHOICE, PERCEPT, GAN, MATCHING = 3.0, 1.0, 1.0, 1.0, 0.1, 1.0
 SKIN, SKIN_IDS = 0.3, (10, 13, 14, 15, 16, 17)  # neck, face, arms, legs
 SURE = 0.02  # a colour that is off by this much more than another is chosen e times less
 NEAR = 4  # three times as many pixels are those over which colours are compared
 DETAIL = 0.06  # what a picture with detail may be off more than a flat colour
-FROZEN: dict[str, dict[str, Any]] = {"gmm": {"width": gmm.WIDTH},
-                                     "seg": {"width": seg.WIDTH, "hint": seg.HINT}}
+FROZEN = ("gmm", "seg")  # trained before
 SEEN = 256  # height at which a picture is looked at: smaller ones cost a fraction
 PREDICTED = 0.5  # share of samples whose label map is the segmentation generator's
 
@@ -88,8 +87,8 @@ class Painting:
         return "alias" if self.size >= FULL_HEIGHT else f"alias_{self.size}"
 
     def build(self) -> nn.Module:
-        levels = LEVELS - (self.size < FULL_HEIGHT)
-        net = build("alias", WIDTH, least=LEAST, levels=levels, compose=True)
+        levels = network("alias").variant(VARIANT).options["levels"] - (self.size < FULL_HEIGHT)
+        net = build("alias", variant=VARIANT, levels=levels)
         assert isinstance(net, ALIASGenerator)
         grow(net, self.weights / "alias_start.pt")
         if self.size >= FULL_HEIGHT:
@@ -176,7 +175,7 @@ class Painting:
     def _frozen(self, name: str, device: torch.device) -> nn.Module:
         if name not in self.frozen:
             if name in FROZEN:
-                net = build(name, **FROZEN[name])
+                net = build(name, variant=VARIANT)
                 path = self.weights / f"{name}.pt"
                 net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["ema"])
             elif name == "perception":

@@ -15,11 +15,10 @@ from fuw.kernels.cpu.body25 import PAIRS
 from fuw.kernels.cpu.fit_pose import openpose_input
 from fuw.starter.training import augment
 from fuw.starter.training.data import Figures, Photos, Sample
-from fuw.starter.training.loop import Batch
+from fuw.starter.training.loop import VARIANT, Batch
 from fuw.starter.training.norms import add_norms
 from fuw.starter.training.parser import scene
 
-WIDTH, STAGES, BLOCKS = 0.25, (2, 1), 3
 STRIDE = 8
 SIGMA = 1.0  # of a peak, in cells; officially 7 / 8
 PAF_REACH = 1.0  # half the breadth of a limb's field, in cells
@@ -89,6 +88,11 @@ def weighted(outputs: Sequence[Tensor], truth: Tensor) -> Tensor:
     return torch.stack(errors).mean()
 
 
+def at_peaks(heat: Tensor, truth: Tensor) -> float:
+    """Mean of the answer where a key point is, for the curve: 1 is right."""
+    return float(heat[:, :-1][truth[:, :-1] > 0.9].detach().float().mean())
+
+
 @dataclass
 class Body:
     """Task of the loop; `size` is the network's height, its width three quarters of it."""
@@ -101,7 +105,7 @@ class Body:
     peak_lr: float = 2e-3
 
     def build(self) -> nn.Module:
-        net = build("openpose_body", WIDTH, stages=STAGES, blocks=BLOCKS)
+        net = build("openpose_body", variant=VARIANT)
         return add_norms(net, lambda name: name.startswith("Mconv7"))
 
     def draw(self, rng: np.random.Generator) -> Sample:
@@ -121,7 +125,6 @@ class Body:
     def loss(self, net: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         pafs, heats = net.stage_outputs(batch["image"])  # type: ignore[operator]
         paf, heat = weighted(pafs, batch["paf"]), weighted(heats, batch["heat"])
-        peaks = batch["heat"][:, :-1] > 0.9
-        found = float(heats[-1][:, :-1][peaks].detach().float().mean())
         loss = 100 * (heat + 0.5 * paf)
-        return loss, {"heat": float(heat.detach()), "paf": float(paf.detach()), "peak": found}
+        return loss, {"heat": float(heat.detach()), "paf": float(paf.detach()),
+                      "peak": at_peaks(heats[-1], batch["heat"])}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fuw.export.nets import build
 from fuw.export.nets.schp import SCHP
 from fuw.kernels.cpu.fit import SCHP_MEAN_BGR, SCHP_STD_BGR
-from fuw.starter.training import parser
+from fuw.starter.training.loop import VARIANT
 
 CHANNELS, LAYERS, SCALES = 16, 3, 2
 
@@ -56,7 +56,7 @@ class Perception(nn.Module):
 
     def __init__(self, checkpoint: Path) -> None:
         super().__init__()
-        net = build("schp", parser.WIDTH, layers=parser.LAYERS)
+        net = build("schp", variant=VARIANT)
         assert isinstance(net, SCHP)
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         net.load_state_dict(state["ema"])

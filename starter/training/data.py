@@ -51,28 +51,13 @@ class Figures:
         return seeds[int(rng.integers(len(seeds)))]
 
     def picture(self, seed: int, which: str, shrink: int = 1) -> U8:
-        """Picture "a", "b" (person) or "ga", "gb" (garment) of a figure, u8 (H, W, 3) RGB.
-
-        `shrink` 2 decodes at half size, in a third of the time.
-        """
-        base = sample_io.stem(self.folder, seed)
-        return read_rgb(base.with_name(f"{base.name}_{which}.jpg"), shrink)
+        """See `sample_io.read_picture`."""
+        return sample_io.read_picture(self.folder, seed, which, shrink)
 
     def labels(self, seed: int, *keys: str) -> list[np.ndarray]:  # type: ignore[type-arg]
         """The named arrays of a figure's labels; iuv as (H, W, 3)."""
-        base = sample_io.stem(self.folder, seed)
-        with np.load(base.with_name(f"{base.name}_labels.npz")) as file:
-            arrays = [file[key] for key in keys]
-        return [a.transpose(1, 2, 0) if k.startswith("iuv") else a
-                for k, a in zip(keys, arrays, strict=True)]
-
-
-def read_rgb(path: Path, shrink: int = 1) -> U8:
-    """Decode a picture, u8 (H, W, 3) RGB; raises FuwError where there is none."""
-    bgr = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2 if shrink == 2 else cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise FuwError(f"{path}: missing or not a picture; render or fetch it again")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+        found = sample_io.read_labels(self.folder, seed, *keys)
+        return [found[key] for key in keys]
 
 
 class Photos:
@@ -87,7 +72,7 @@ class Photos:
     def pick(self, rng: np.random.Generator) -> U8:
         """A photo, u8 (H, W, 3) RGB; mostly one that is decoded already."""
         if len(self._kept) < KEPT_PHOTOS or rng.random() < 0.1:
-            photo = read_rgb(self.paths[int(rng.integers(len(self.paths)))])
+            photo = sample_io.read_rgb(self.paths[int(rng.integers(len(self.paths)))])
             if len(self._kept) < KEPT_PHOTOS:
                 self._kept.append(photo)
             else:

@@ -14,10 +14,9 @@ from fuw.engine.arrays import F32, U8
 from fuw.export.nets import build
 from fuw.kernels.cpu.fit_pose import densepose_input
 from fuw.starter.training.data import Figures, Photos, Sample
-from fuw.starter.training.loop import Batch
+from fuw.starter.training.loop import VARIANT, Batch
 from fuw.starter.training.parser import scene
 
-WIDTH, BLOCKS, HEAD_LAYERS = 0.1875, (1, 2, 2, 1), 3
 MAP = 112  # cells along each side of the maps
 
 
@@ -54,14 +53,14 @@ class Dense:
     peak_lr: float = 2e-3
 
     def build(self) -> nn.Module:
-        return build("densepose", WIDTH, blocks=BLOCKS, head_layers=HEAD_LAYERS, detector=False)
+        return build("densepose", variant=VARIANT)
 
     def draw(self, rng: np.random.Generator) -> Sample:
         size = (self.size * 4 // 3, self.size)
         # Not mirrored: the charts are not symmetric in U.
         shown = scene(rng, self.figures, self.photos, size, scale=(0.7, 1.5), flip=0.0)
         (iuv,) = self.figures.labels(shown.seed, f"iuv_{shown.side}")
-        moved = cv2.warpAffine(np.ascontiguousarray(iuv), shown.matrix, size[::-1],
+        moved = cv2.warpAffine(iuv, shown.matrix, size[::-1],
                                flags=cv2.INTER_NEAREST).astype(np.uint8)
         box = person_box(rng, shown.labels)
         image, _ = densepose_input(shown.image, self.size)

@@ -16,10 +16,10 @@ from fuw.kernels.cpu import gmm_input, group7, group13, signed
 from fuw.starter.training import upstream
 from fuw.starter.training.conditions import Fittings
 from fuw.starter.training.data import Figures, Photos, Sample
-from fuw.starter.training.loop import Batch
+from fuw.starter.training.loop import VARIANT, Batch
 from fuw.starter.training.losses import second_order
 
-WIDTH, UPPER = 0.25, 2
+UPPER = 2
 SIZE = (256, 192)
 PAIRS = 512  # correspondences used of a sample
 OTHERS = (1, 2, 3, 4, 5, 6)  # groups that may hide the garment
@@ -63,7 +63,7 @@ class Matching:
         self.fittings = Fittings(self.figures, shrink=2)
 
     def build(self) -> nn.Module:
-        return build("gmm", WIDTH)
+        return build("gmm", variant=VARIANT)
 
     def draw(self, rng: np.random.Generator) -> Sample:
         f = self.fittings.draw(rng)

@@ -13,12 +13,11 @@ from fuw.engine.keypoints import hand_boxes
 from fuw.export.nets import build
 from fuw.kernels.cpu.fit_pose import hand_input
 from fuw.starter.training import augment
-from fuw.starter.training.body import STRIDE, cells, heat_maps, inside, weighted
+from fuw.starter.training.body import STRIDE, at_peaks, cells, heat_maps, inside, weighted
 from fuw.starter.training.data import Figures, Photos, Sample
-from fuw.starter.training.loop import Batch
+from fuw.starter.training.loop import VARIANT, Batch
 from fuw.starter.training.norms import add_norms
 
-WIDTH, STAGES = 0.1875, 2
 LEAST_SEEN = 12  # points of the hand inside the picture
 LEAST_SIDE = 24.0  # pixels: a smaller hand is a smudge
 
@@ -50,7 +49,7 @@ class Hand:
     peak_lr: float = 2e-3
 
     def build(self) -> nn.Module:
-        net = build("openpose_hand", WIDTH, stages=STAGES)
+        net = build("openpose_hand", variant=VARIANT)
         return add_norms(net, lambda name: name == "conv6_2_CPM" or name.startswith("Mconv7"))
 
     def draw(self, rng: np.random.Generator) -> Sample:
@@ -76,6 +75,5 @@ class Hand:
     def loss(self, net: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         heats = net.stage_outputs(batch["image"])  # type: ignore[operator]
         heat = weighted(heats, batch["heat"])
-        peaks = batch["heat"][:, :-1] > 0.9
-        found = float(heats[-1][:, :-1][peaks].detach().float().mean())
-        return 100 * heat, {"heat": float(heat.detach()), "peak": found}
+        return 100 * heat, {"heat": float(heat.detach()),
+                            "peak": at_peaks(heats[-1], batch["heat"])}

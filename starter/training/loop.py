@@ -7,7 +7,6 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from fuw.starter.training.data import Sample, loader
 
 Batch = dict[str, Tensor]
+VARIANT = "starter"  # of the NetSpecs: widths and depths stand there
 CHECKPOINT_SECONDS = 60.0
 LOG_SECONDS = 10.0
 EMA_DECAY, EMA_EVERY = 0.998, 4  # the average takes every fourth step: it costs memory traffic
@@ -183,8 +183,3 @@ class Trainer:
 def _placed(value: Tensor, device: torch.device, layout: torch.memory_format) -> Tensor:
     value = value.to(device, non_blocking=True)
     return value.contiguous(memory_format=layout) if value.dim() == 4 else value
-
-
-def autocast(device: torch.device, enabled: bool = True) -> Any:
-    """bf16 arithmetic where it is allowed."""
-    return torch.autocast(device.type, dtype=torch.bfloat16) if enabled else nullcontext()

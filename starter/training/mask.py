@@ -15,10 +15,7 @@ from fuw.export.nets import build
 from fuw.kernels.cpu.fit_mask import u2net_input
 from fuw.starter.training import augment
 from fuw.starter.training.data import Figures, Photos, Sample
-from fuw.starter.training.loop import Batch
-
-WIDTH = 0.125
-HALF = 128  # a mask is binarised here (the official rule)
+from fuw.starter.training.loop import VARIANT, Batch
 
 
 def garment(rng: np.random.Generator, figures: Figures, photos: Photos,
@@ -112,7 +109,7 @@ class GarmentMask:
     peak_lr: float = 3e-3
 
     def build(self) -> nn.Module:
-        return build("u2net", WIDTH)
+        return build("u2net", variant=VARIANT)
 
     def draw(self, rng: np.random.Generator) -> Sample:
         high = round(self.size * 1.15)  # shrunk by the chain's own resize

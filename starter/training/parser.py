@@ -15,12 +15,11 @@ from fuw.export.nets import build
 from fuw.kernels.cpu import schp_input
 from fuw.starter.training import augment
 from fuw.starter.training.data import Figures, Photos, Sample
-from fuw.starter.training.loop import Batch
+from fuw.starter.training.loop import VARIANT, Batch
 from fuw.starter.training.losses import outlines, soft_dice
 from fuw.starter.training.rare import LONG_SLEEVES, RareIds
 from fuw.starter.training.resize import quick_resize
 
-WIDTH, LAYERS = 0.25, (2, 2, 3, 2)
 CLUTTERED = 0.55  # share of the pictures whose ground is replaced
 BLENDED = 0.25  # share in which a garment takes the colour of the wall behind it
 # Hat, glasses, dress, coat, socks, skirt, legs, shoes, covered arms; what stands here more than
@@ -89,7 +88,7 @@ class Parser:
     rare: RareIds | None = None
 
     def build(self) -> nn.Module:
-        return build("schp", WIDTH, layers=LAYERS)
+        return build("schp", variant=VARIANT)
 
     def draw(self, rng: np.random.Generator) -> Sample:
         # Mostly a 3:4 picture with the black bars of SCHP's crop, as in the chain.

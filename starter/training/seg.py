@@ -16,11 +16,11 @@ from fuw.export.nets.seg import SegGenerator
 from fuw.kernels.cpu import group13, seg_input, seg_noise
 from fuw.starter.training.conditions import Fittings
 from fuw.starter.training.data import Figures, Photos, Sample
-from fuw.starter.training.loop import Batch
+from fuw.starter.training.loop import VARIANT, Batch
 from fuw.starter.training.losses import soft_dice
 from fuw.starter.training.start import grow
 
-WIDTH, HINT, GROUPS = 0.125, 32, 13
+GROUPS = 13
 MORE = 4.0
 
 
@@ -45,7 +45,7 @@ class Segmentation:
         self.fittings = Fittings(self.figures, shrink=2)
 
     def build(self) -> nn.Module:
-        net = build("seg", WIDTH, dropout=0.1, hint=HINT)
+        net = build("seg", variant=VARIANT, dropout=0.1)
         grow(net, self.weights / "seg_start.pt")
         return net
 

@@ -27,10 +27,11 @@ from fuw.engine.weights import MANIFEST, Entry, file_name, read_manifest, write_
 from fuw.export import graph
 from fuw.export.nets import build
 from fuw.export.to_onnx import export_onnx
+from fuw.starter.training.loop import VARIANT
 from fuw.starter.training.norms import add_norms, fold_norms
 
 NETWORKS = ("openpose_body", "openpose_hand", "schp", "densepose", "u2net", "seg", "gmm", "alias")
-VARIANT, ORIGIN = "starter", "starter"
+ORIGIN = "starter"
 LICENCE = "CC0-1.0"
 MOST_BYTES = 20_000_000  # of all files together
 LEAST_ELEMENTS = 64  # smaller tensors stay as they are
