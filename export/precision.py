@@ -28,6 +28,8 @@ BF16_OPSET = 22
 GRID_MODES = {b"bilinear": b"linear", b"bicubic": b"cubic"}
 # Inputs that ONNX defines as float32 whatever the data is.
 ALWAYS_FLOAT: dict[str, tuple[int, ...]] = {"Resize": (1, 2)}
+# ONNX defines it, but TensorRT for RTX 1.7 builds no engine with it ("could not infer types").
+NO_ENGINE: dict[str, tuple[str, ...]] = {"bf16": ("ConvTranspose",)}
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Converted:
     Attributes:
         low, islands: nodes that compute in the low type, and that stay fp32 though they could not.
         forced: islands that no pattern asked for: a constant of theirs does not fit the type, or
-            ONNX does not define the operator for it (TopK in bf16).
+            ONNX does not define the operator for it (TopK in bf16), or TensorRT builds no engine
+            with it (ConvTranspose in bf16).
     """
 
     path: Path
@@ -123,7 +126,9 @@ class _Reducer:
         return misfit
 
     def _defined(self, node: NodeProto) -> bool:
-        """Whether ONNX defines the operator's data input for the low type."""
+        """Whether ONNX defines the operator's data input for the low type, and engines have it."""
+        if node.op_type in NO_ENGINE.get(self.precision, ()):
+            return False
         schema = onnx.defs.get_schema(node.op_type, self.opset, node.domain)
         allowed = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
         kinds = (allowed.get(value.type_str, ()) for value in (*schema.inputs, *schema.outputs))

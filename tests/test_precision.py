@@ -223,3 +223,11 @@ def test_an_operator_that_onnx_does_not_define_for_the_type(tmp_path: Path, kind
              helper.make_node("Mul", ["t", "t"], ["y"], name="a/Mul_0")]
     path = _file(tmp_path, nodes, {"k": np.int64([2])})
     assert convert(path, tmp_path / "low.onnx", kind).forced == forced
+
+
+@pytest.mark.parametrize(("kind", "forced"), [("fp16", ()), ("bf16", ("a/ConvTranspose_0",))])
+def test_an_operator_that_no_engine_has_in_the_type(tmp_path: Path, kind: str,
+                                                    forced: tuple[str, ...]) -> None:
+    nodes = [helper.make_node("ConvTranspose", ["x", "w"], ["y"], name="a/ConvTranspose_0")]
+    path = _file(tmp_path, nodes, {"w": np.ones((3, 3, 1, 1), np.float32)}, (1, 3, 2, 2))
+    assert convert(path, tmp_path / "low.onnx", kind).forced == forced

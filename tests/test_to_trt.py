@@ -69,16 +69,17 @@ def convolution(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
-def test_every_fp16_graph_builds(name: str, tmp_path: Path) -> None:
+def test_every_reduced_graph_builds(name: str, tmp_path: Path) -> None:
     """Parsed strongly typed, built, and the reduced weights are in it in two bytes each."""
     spec = tiny_spec(name)
     plain = export_onnx(spec, tiny_network(name), tmp_path / "plain.onnx", variant="tiny")
-    low = convert(plain, tmp_path / f"{name}.onnx", "fp16", spec.fp32_islands).path
-    plan = build_plan(low, name)
-    reduced, _, largest = to_trt._weights(low)
-    assert reduced > 0 and len(plan) > reduced
-    assert any(to_trt._holds(plan, weight) for weight in largest)
-    assert not any(to_trt._holds(plan, weight.astype(np.float32)) for weight in largest)
+    for kind in ("fp16", "bf16"):
+        low = convert(plain, tmp_path / f"{name}.{kind}.onnx", kind, spec.fp32_islands).path
+        plan = build_plan(low, name)
+        reduced, _, largest = to_trt._weights(low)
+        assert reduced > 0 and len(plan) > reduced
+        assert any(to_trt._holds(plan, weight) for weight in largest)
+        assert not any(to_trt._holds(plan, weight.astype(np.float32)) for weight in largest)
 
 
 def test_an_engine_that_stayed_fp32_is_refused(convolution: tuple[Path, bytes, bytes]) -> None:
