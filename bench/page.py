@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fuw.bench.chain import PARTS, TOTAL
-from fuw.bench.report import STAGES, Run, ceilings_line, machine_line, rows_of, table
+from fuw.bench.report import STAGES, Run, ceilings_line, machine_line, rows_of, summary_rows, table
 from fuw.engine.files import write_whole
 
 COLOURS = ("#2266cc", "#dd7711", "#339966", "#aa3377", "#bbaa22", "#777777", "#884422", "#33aacc",
@@ -39,9 +39,8 @@ def write_page(result: Mapping[str, Any], path: Path) -> None:
 
 
 def _summary(summary: Mapping[str, Any]) -> str:
-    rows = "".join(f"<tr><td>{escape(key)}</td><td>"
-                   f"{f'{value:.4g}' if isinstance(value, float) else escape(str(value))}</td></tr>"
-                   for key, value in summary.items())
+    rows = "".join(f"<tr><td>{escape(what)}</td><td>{escape(figure)}</td></tr>"
+                   for what, figure in summary_rows(summary))
     return f"<table>{rows}</table>"
 
 
@@ -54,38 +53,47 @@ def _run(run: Run) -> str:
         parts.append("<p>Made-up weights find no person: every network runs and is timed, and what "
                      "the starter weights found in the photos is handed downstream.</p>")
     parts += ["<h3>Latency, ms (p50; the line reaches to p90)</h3>",
-              bars({row: {n: (told[n]["rows"][row]["p50"], told[n]["rows"][row]["p90"])
-                          for n in names} for row in wholes}, names),
+              bars({row: [Bar(told[n]["rows"][row]["p50"], told[n]["rows"][row]["p90"])
+                          for n in names] for row in wholes},
+                   [f"{n}, n {told[n]['rows'][TOTAL]['n']:.0f}" for n in names]),
               "<h3>Where the time of one chain goes (dark: networks, pale: pre- and "
               "post-processing)</h3>", _stages(told, names)]
     if run["work"]:
         parts += [f"<h3>{escape(run['configuration'])}: measured time and what the machine's own "
                   "GEMM or copy would take</h3>",
-                  bars({name: {"measured": (w["ms"], w["ms"]),
-                               f"floor ({w['share']:.0%})": (w["floor_ms"], w["floor_ms"])}
+                  bars({name: [Bar(w["ms"], w["ms"]),
+                               Bar(w["floor_ms"], w["floor_ms"], f" ({w['share']:.0%})")]
                         for name, w in sorted(run["work"].items(), key=lambda i: -i[1]["ms"])},
-                       ("measured", "floor"))]
+                       ("measured", "GEMM or copy"))]
     return "".join(parts)
 
 
-def bars(groups: Mapping[str, Mapping[str, tuple[float, float]]], legend: Sequence[str]) -> str:
-    """Horizontal bars: group -> name -> (length, end of its line)."""
-    longest = max((high for group in groups.values() for _, high in group.values()), default=1.0)
+class Bar(NamedTuple):
+    """A bar of `ms`, with a line that ends at `high`; `note` stands behind its figure."""
+
+    ms: float
+    high: float
+    note: str = ""
+
+
+def bars(groups: Mapping[str, Sequence[Bar]], legend: Sequence[str]) -> str:
+    """Horizontal bars by group; those at one place of their groups share a colour and a name."""
+    longest = max((bar.high for group in groups.values() for bar in group), default=1.0)
     left, wide, step = 170, 620, 16
     parts, y = [], 8
     for title, group in groups.items():
         middle = y + step * len(group) / 2 + 4
         parts.append(f"<text x='{left - 8}' y='{middle:.0f}' text-anchor='end'>{escape(title)}"
                      "</text>")
-        for place, (name, (value, high)) in enumerate(group.items()):
-            length = max(1.0, wide * value / longest)
-            end, colour = left + wide * high / longest, COLOURS[place % len(COLOURS)]
+        for place, (name, bar) in enumerate(zip(legend, group, strict=True)):
+            length = max(1.0, wide * bar.ms / longest)
+            end, colour = left + wide * bar.high / longest, COLOURS[place % len(COLOURS)]
             parts.append(
                 f"<rect x='{left}' y='{y}' width='{length:.1f}' height='{step - 3}' "
-                f"fill='{colour}'><title>{escape(name)}: {value:.1f} ms</title></rect>"
+                f"fill='{colour}'><title>{escape(name)}: {bar.ms:.1f} ms</title></rect>"
                 f"<line x1='{left + length:.1f}' x2='{end:.1f}' y1='{y + 6}' y2='{y + 6}' "
                 f"stroke='{colour}'/><text x='{max(end, left + length) + 5:.0f}' y='{y + 11}'>"
-                f"{value:.0f}{escape(name[5:]) if name.startswith('floor') else ''}</text>")
+                f"{bar.ms:.0f}{escape(bar.note)}</text>")
             y += step
         y += 8
     places = {name: place for place, name in enumerate(legend)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fuw.bench.chain import PARTS, TOTAL
@@ -28,10 +28,45 @@ def table(result: Mapping[str, Any]) -> str:
     lines = [machine_line(result), ceilings_line(result["ceilings"]), "", *_starts(result)]
     for run in result["runs"]:
         lines += ["", *run_table(run), "", *_work_table(run), *_memory(run)]
-    lines += ["", "summary"] + [f"  {key}: {value:.3g}" if isinstance(value, float)
-                                else f"  {key}: {value}"
-                                for key, value in result["summary"].items()]
+    lines += ["", "summary"] + [f"  {what:<38}{figure}"
+                                for what, figure in summary_rows(result["summary"])]
     return "\n".join(lines)
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}x"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"
+
+
+def _ms(ms: float) -> str:
+    return f"{ms:.0f} ms"
+
+
+# What a figure of `latency.summary` is called before people, and how it is written.
+SUMMARY: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "configuration": ("configuration", str),
+    "weights": ("weights", str),
+    "size": ("picture", lambda size: f"{size[0]}x{size[1]}"),
+    "baseline": ("baseline", lambda name: name or "none"),
+    "chain_ms": (TOTAL, _ms),
+    "chain_speedup": ("the same, against the baseline", _times),
+    "fit_ms": ("fit", _ms),
+    "fit_speedup": ("the same, against the baseline", _times),
+    "alias_speedup": ("ALIAS against the baseline's", _times),
+    "alias_flops_share": ("ALIAS' arithmetic, of the dense form", _percent),
+    "psnr_db": ("ALIAS against the fp32 chain", lambda db: f"{db:.1f} dB"),
+    "prepost_share": ("pre- and post-processing in a fit", _percent),
+    "fit_peak_rss_mib": ("peak memory of a fit", lambda mib: f"{mib / 1024:.1f} GiB"),
+}
+
+
+def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The figures to quote, each with its name in words."""
+    return [(what, written(summary[key])) for key, (what, written) in SUMMARY.items()
+            if key in summary]
 
 
 def run_table(run: Run) -> list[str]:
