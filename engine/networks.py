@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fuw.engine.errors import UnknownNetwork
-from fuw.engine.spec import Checkpoint, Gate, NetSpec, Precision, Recipe, TensorSpec, Variant
+from fuw.engine.spec import Checkpoint, Gate, NetSpec, Precision, Recipe, TensorSpec, Variant, View
 
 CATVTON = "https://huggingface.co/zhengchong/CatVTON/resolve/main"
 VITON_HD = "CC BY-NC 4.0 (VITON-HD, non-commercial)"
@@ -78,6 +78,7 @@ OPENPOSE_BODY = NetSpec(
             width=0.25, options={"stages": (2, 1), "blocks": 3},
             sizes={"height": 192, "width": 144, "out_height": 24, "out_width": 18},
             fit={"net_height": 192},
+            views=(View(), View(mirrored=True)),
         ),
     },
 )
@@ -155,6 +156,7 @@ SCHP = NetSpec(
             sizes={"height": 313, "width": 313, "out_height": 79, "out_width": 79},
             fit={"size": 313},
             labels="viton",
+            views=(View(), View("upper", mirrored=True), View("lower", mirrored=True)),
         ),
     },
 )

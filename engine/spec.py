@@ -104,6 +104,19 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class View:
+    """One of several looks at a picture whose answers are averaged.
+
+    Attributes:
+        part: the whole picture, or the square at its upper or lower end, which shows more.
+        mirrored: asked mirrored; the answer is mirrored back and its sides exchanged.
+    """
+
+    part: Literal["whole", "upper", "lower"] = "whole"
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
 class Variant:
     """A width, depth and size of the same class.
 
@@ -113,6 +126,7 @@ class Variant:
         sizes: a number for every axis word of the spec.
         fit: parameters of the pre-processing twin, for example {"shorter": 800}.
         labels: label ids of a parser: "lip" (SCHP's LIP set) or "viton" (10 = neck).
+        views: how often a picture is looked at; the official networks look once.
     """
 
     width: float = 1.0
@@ -120,6 +134,7 @@ class Variant:
     sizes: Mapping[str, int] = field(default_factory=dict)
     fit: Mapping[str, int] = field(default_factory=dict)
     labels: Literal["", "lip", "viton"] = ""
+    views: tuple[View, ...] = (View(),)
 
 
 @dataclass(frozen=True)
@@ -175,12 +190,13 @@ class NetSpec:
     def hash(self, variant: str = "official") -> str:
         """Sixteen hex digits that change whenever what an export holds changes.
 
-        Addresses, licences, gates and words may change without making an export stale.
+        Addresses, licences, gates and words may change without making an export stale, and so may
+        the number of looks: a file answers one at a time.
         Raises UnknownNetwork where there is no such variant.
         """
         self.variant(variant)
         whole = asdict(self)
         data = {k: whole[k] for k in ("name", "module", "inputs", "outputs", "fp32_islands")}
-        data["variant"] = whole["variants"][variant]
+        data["variant"] = {k: v for k, v in whole["variants"][variant].items() if k != "views"}
         text = json.dumps(data, sort_keys=True, default=dict)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
