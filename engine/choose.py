@@ -51,7 +51,7 @@ def choose(device: str = "auto", backend: str = "auto", precision: str = "auto")
 
     "auto" takes a GPU only where ONNX Runtime has just computed on it, and TensorRT there only
     where it can be loaded as well. On a CPU OpenVINO is taken before ONNX Runtime (faster on every
-    network measured, docs/performance.md), and bf16 where the processor multiplies in bf16.
+    network measured, bench/results), and bf16 where the processor multiplies in bf16.
     """
     known = [*CPU_BACKENDS, *GPU_BACKENDS]
     if backend not in ("auto", *known):

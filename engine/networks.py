@@ -12,7 +12,7 @@ OPENPOSE = "OpenPose licence (academic and non-commercial use; commercial use ne
 OPENPOSE_HOME = "https://github.com/CMU-Perceptual-Computing-Lab/openpose (models/)"
 CARVE = "https://github.com/OPHoperHPO/image-background-remove-tool (carvekit)"
 
-# Relative L2 alone against the fp32 network; measured widths are in docs/performance.md.
+# Relative L2 alone against the fp32 network; docs/export.md has what was measured.
 GATES: dict[Precision, Gate] = {"fp32": Gate(1e-4), "fp16": Gate(1e-2), "bf16": Gate(5e-2)}
 
 

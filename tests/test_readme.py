@@ -46,6 +46,7 @@ LISTED = {
     "make test": MAKE,
     "pip install 'fuw[export]'": DOWNLOAD,
     "fuw-export --download --weights checkpoints": DOWNLOAD,
+    "fuw-export --weights checkpoints": OFFICIAL,
     "fuw-export --weights checkpoints --fp16": OFFICIAL,
     "fuw-export --weights checkpoints --fp32": OFFICIAL,
     "fuw-export --weights checkpoints --fp32 --fp16": OFFICIAL,
@@ -119,6 +120,19 @@ def test_commands_do_what_the_document_says(document: Path, desk: Path) -> None:
 def test_listed_commands_parse(command: str) -> None:
     name, *arguments = shlex.split(command)
     COMMANDS[name].make_context(name, arguments)
+
+
+@pytest.mark.parametrize("document", GUIDES, ids=lambda path: path.name)
+def test_what_is_exported_before_a_run_is_what_a_cpu_runs(document: Path) -> None:
+    """The folder of the tests holds fp32 files already: the words have to write them too."""
+    precisions: set[str] = set()
+    for block in blocks(document, "sh"):
+        for name, *arguments in map(shlex.split, block.commands):
+            if name == "fuw-export" and "--download" not in arguments:
+                precisions |= set(cli.export.make_context(name, arguments).params["precisions"]
+                                  or ("fp32",))
+            elif name == "fuw-run" and "checkpoints" in arguments:
+                assert "fp32" in precisions, document.name
 
 
 def test_make_has_the_targets_that_are_named() -> None:
