@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,19 @@ def voiced(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, quiet=quiet, **kwargs)
 
     return run_voiced
+
+
+@contextmanager
+def live_line() -> Iterator[Callable[[str], None]]:
+    """What is being done, in one line that is redrawn and then gone; nothing where nobody looks."""
+    if not sys.stderr.isatty():
+        yield lambda doing: None
+        return
+    room = shutil.get_terminal_size().columns - 5  # a line that wraps cannot be taken back
+    try:
+        yield lambda doing: click.echo(f"\r\x1b[K{doing[:room]} ...", nl=False, err=True)
+    finally:
+        click.echo("\r\x1b[K", nl=False, err=True)
 
 
 def note(quiet: bool) -> Callable[[str], None]:
@@ -261,13 +276,18 @@ def export(weights: str, networks: str, precisions: tuple[str, ...], size: str |
     fuw-export --weights checkpoints --fp32 --fp16
     fuw-export --download --weights checkpoints --networks seg,gmm,alias
     """
+    missing = [package for package in ("torch", "onnx", "onnxscript", "ml_dtypes")
+               if find_spec(package) is None]
+    if missing:
+        raise FuwError(f"fuw-export needs {', '.join(missing)}; install what it needs: "
+                       "pip install 'fuw[export]'")
     try:
         from fuw.export import command
     except ImportError as error:
         if (error.name or "").partition(".")[0] == "fuw":
             raise  # ours is there; this is a bug and should look like one
-        raise FuwError(f"fuw-export needs the package {error.name}; install what it needs: "
-                       "pip install 'fuw[export]'") from error
+        raise FuwError(f"fuw-export does not start ({error}); install what it needs again: "
+                       "pip install --force-reinstall 'fuw[export]'") from error
     names = listed(networks)
     if download:
         command.fetch(weights, names, accept_licences, quiet)
@@ -392,6 +412,7 @@ def info(weights: str, checkpoints: Path | None, cache: Path | None, prune: bool
     if prune:
         for path in store.prune(cache or folders.cache_folder(), unused):
             click.echo(f"removed {path}", err=True)
-    found = inspect.inspect(weights, cache, checkpoints)
+    with live_line() as say:
+        found = inspect.inspect(weights, cache, checkpoints, say)
     click.echo(json.dumps(found.to_json(), indent=1) if as_json else inspect.render(found))
     sys.exit(0 if found.ready else 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from fuw import __version__
@@ -37,21 +37,26 @@ TOOLS: dict[str, tuple[str, str]] = {
 
 
 def inspect(
-    weights: str | Path = "starter", cache: Path | None = None, checkpoints: Path | None = None
+    weights: str | Path = "starter", cache: Path | None = None, checkpoints: Path | None = None,
+    say: Callable[[str], None] = lambda doing: None,
 ) -> Info:
-    """Look at the machine and try every runtime; takes about a second, writes nothing.
+    """Look at the machine and try every runtime; takes seconds, writes nothing.
 
     Args:
         weights: "starter" or a folder that fuw-export wrote.
         cache: the engine cache; None means the user's own.
         checkpoints: a folder of official checkpoints to check as well (hashes every file).
+        say: told what is looked at, before it is.
     """
     root = cache or cache_folder()
     gpus, gpu_problem = devices.gpus()
-    runtimes = probe.runtimes()
+    runtimes = probe.runtimes(say)
+    say(f"hashing {weights}")
     found, weights_problems = _weights(weights)
+    say(f"looking into {root}")
     stored = [entry for store in stores(root) for entry in store.entries()]
-    official, checkpoint_problems = _checkpoints(checkpoints)
+    official, checkpoint_problems = _checkpoints(checkpoints, say)
+    say("choosing a backend")
     problems = [
         *_device_problems(gpus, gpu_problem),
         *_runtime_problems(runtimes, bool(gpus)),
@@ -151,7 +156,8 @@ def _weights_of(folder: Path, entry: Exported) -> Weights:
                    problem)  # fmt: skip
 
 
-def _checkpoints(folder: Path | None) -> tuple[list[CheckpointFile], list[Problem]]:
+def _checkpoints(folder: Path | None,
+                 say: Callable[[str], None]) -> tuple[list[CheckpointFile], list[Problem]]:
     if folder is None:
         return [], []
     from fuw.export.checkpoint_files import find, origin  # needs no torch
@@ -164,6 +170,7 @@ def _checkpoints(folder: Path | None) -> tuple[list[CheckpointFile], list[Proble
             problems.append(Problem(str(error), f"fuw-export --download --networks {spec.name} "
                                     f"--weights {folder}"))  # fmt: skip
             continue
+        say(f"hashing {path}")
         found.append(CheckpointFile(spec.name, str(path), origin(path, spec).words))
     return found, problems
 

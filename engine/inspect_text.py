@@ -47,8 +47,10 @@ def _runtime_lines(runtime: Runtime) -> Iterator[str]:
 
 def _weights_line(weights: Weights) -> str:
     state = f"  BROKEN: it {weights.problem}" if weights.problem else ""
+    words = weights.variant if weights.variant == weights.origin else (
+        f"{weights.variant}, from {weights.origin}")
     return f"  {weights.network:<14} {weights.precision:<5} {_size(weights.bytes):>9}  " \
-           f"{weights.variant}, from {weights.origin}{state}"  # fmt: skip
+           f"{words}{state}"  # fmt: skip
 
 
 def _engine_lines(entries: Sequence[Entry]) -> Iterator[str]:

@@ -50,16 +50,21 @@ class Runtime:
         return any(not one.problem for one in self.opened)
 
 
-def runtimes() -> list[Runtime]:
-    """All runtimes this package can use, tried."""
-    return [
-        _runtime("onnxruntime", _onnxruntime, "pip install 'fuw[cpu]'", "onnxruntime-gpu"),
-        _runtime("openvino", _openvino, "pip install 'fuw[cpu]'"),
-        _runtime("tensorrt", _tensorrt("tensorrt"), "pip install 'fuw[gpu]'",
-                 "tensorrt-cu13", "tensorrt-cu12"),
-        _runtime("tensorrt_rtx", _tensorrt("tensorrt_rtx"), "pip install tensorrt-rtx-cu13",
-                 "tensorrt-rtx-cu13"),
+def runtimes(say: Callable[[str], None] = lambda doing: None) -> list[Runtime]:
+    """All runtimes this package can use, tried; `say` is told which, before it is."""
+    known: list[tuple[str, Callable[[], Iterator[Opened]], str, tuple[str, ...]]] = [
+        ("onnxruntime", _onnxruntime, "pip install 'fuw[cpu]'", ("onnxruntime-gpu",)),
+        ("openvino", _openvino, "pip install 'fuw[cpu]'", ()),
+        ("tensorrt", _tensorrt("tensorrt"), "pip install 'fuw[gpu]'",
+         ("tensorrt-cu13", "tensorrt-cu12")),
+        ("tensorrt_rtx", _tensorrt("tensorrt_rtx"), "pip install tensorrt-rtx-cu13",
+         ("tensorrt-rtx-cu13",)),
     ]  # fmt: skip
+    found = []
+    for package, probe, install, distributions in known:
+        say(f"trying {package}")
+        found.append(_runtime(package, probe, install, *distributions))
+    return found
 
 
 def installed(package: str, *distributions: str) -> str:

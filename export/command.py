@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import click
 
 from fuw.engine.errors import CheckpointError, DownloadError
-from fuw.engine.files import write_whole
+from fuw.engine.files import write_json
 from fuw.engine.networks import NETWORKS, network
 from fuw.engine.spec import NetSpec
 from fuw.export import download as downloads
@@ -50,8 +49,7 @@ def fetch(weights: str, networks: Sequence[str], accepted: bool, quiet: bool = F
 
 def write_report(report: Report, path: Path) -> None:
     """The report as JSON."""
-    text = json.dumps(report.as_json(), indent=1) + "\n"
-    write_whole(path, lambda handle: handle.write(text.encode()))
+    write_json(path, report.as_json())
 
 
 def bar() -> Callable[[str, str, float], None]:

@@ -58,13 +58,6 @@ class Report:
         """The same for a program."""
         return [{**asdict(row), "path": str(row.path)} for row in self.rows]
 
-    def raise_for_failures(self) -> None:
-        """Raise one DownloadError that tells every failure, where there is any."""
-        bad = [f"{row.network}: {row.detail}" for row in self.rows
-               if row.status in ("failed", "refused")]  # fmt: skip
-        if bad:
-            raise DownloadError("; ".join(bad))
-
 
 def download(
     specs: Sequence[NetSpec],

@@ -12,10 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
-from fuw.engine.errors import DownloadError
 from fuw.engine.networks import network
 from fuw.engine.spec import NetSpec
 from fuw.export.download import Patience, Report, download
@@ -153,7 +151,6 @@ def detail(report: Report) -> str:
     row = report.rows[0]
     assert row.status == "failed" and not report.ok and not row.path.exists()
     assert "\n" not in row.detail and "Traceback" not in row.detail
-    with pytest.raises(DownloadError, match="u2netp: "):
-        report.raise_for_failures()
-    assert report.render() and report.to_json()[0]["status"] == "failed"
+    assert row.network == "u2netp" and row.detail in report.render()
+    assert report.to_json()[0]["status"] == "failed"
     return row.detail

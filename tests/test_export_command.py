@@ -84,6 +84,7 @@ def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "torch", None)
     result = _run()
     assert result.exit_code == 1 and "pip install 'fuw[export]'" in result.output
+    assert "fuw-export needs torch" in result.output
 
 
 def _answer(status: str):  # type: ignore[no-untyped-def]

@@ -46,7 +46,7 @@ def exported(folder: Path, names: tuple[str, ...] = tuple(NETWORKS)) -> Path:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Info]:
     """`inspect` of a machine with one working runtime and no GPU, unless told otherwise."""
-    monkeypatch.setattr(probe, "runtimes", lambda: [WORKING])
+    monkeypatch.setattr(probe, "runtimes", lambda *_: [WORKING])
     monkeypatch.setattr(devices, "gpus", lambda: ([], ""))
     (tmp_path / "onnx").mkdir()
     folder = exported(tmp_path / "onnx")
@@ -117,7 +117,7 @@ def test_nothing_wrong(here: Callable[..., Info]) -> None:
     assert info.ready and problems(info) == []
     text = render(info)
     assert "No problems found." in text and "CPU" in text and "opens" in text
-    assert "alias_final.pth" in text and "Engine cache" in text
+    assert "official, from alias_final.pth" in text and "Engine cache" in text
     assert f"A run takes {info.chosen}" in text and info.chosen.endswith(" on cpu")
 
 
@@ -136,7 +136,7 @@ def test_no_backend_at_all_stops(
     def none() -> Any:
         raise BackendError("no backend is installed")
 
-    monkeypatch.setattr(probe, "runtimes", lambda: [replace(WORKING, version="", opened=())])
+    monkeypatch.setattr(probe, "runtimes", lambda *_: [replace(WORKING, version="", opened=())])
     monkeypatch.setattr(inspect, "choose", none)
     info = here()
     assert info.chosen == "" and "A run takes none" in render(info)
@@ -150,7 +150,7 @@ def test_a_provider_that_does_not_open_is_told(
     broken = Runtime("onnxruntime", "1.30",
                      (Opened("CUDAExecutionProvider", "libcudnn.so.9 not found"),
                       Opened("CPUExecutionProvider")), "pip install 'fuw[gpu]'")  # fmt: skip
-    monkeypatch.setattr(probe, "runtimes", lambda: [broken])
+    monkeypatch.setattr(probe, "runtimes", lambda *_: [broken])
     info = here()
     assert info.ready
     assert problems(info) == ["onnxruntime 1.30 is installed, but CUDAExecutionProvider does not "
@@ -201,7 +201,7 @@ def test_tensorrt_without_a_gpu_is_no_fault(
     here: Callable[..., Info], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     idle = Runtime("tensorrt", "10.16", (Opened("builder", "no GPU"),), "x")
-    monkeypatch.setattr(probe, "runtimes", lambda: [WORKING, idle])
+    monkeypatch.setattr(probe, "runtimes", lambda *_: [WORKING, idle])
     assert problems(here()) == []
     monkeypatch.setattr(devices, "gpus",
                         lambda: ([Device("cuda:0", "H200", "sm_90", 2**37, "575.1")], ""))
@@ -345,6 +345,35 @@ def test_a_folder_open_to_others_is_one_problem_with_its_own_mend(
     (problem,) = here().problems
     assert problem.what.startswith("3 engines are not loaded") and "every user" in problem.what
     assert problem.fix == f"chmod o-w {store.root}"
+
+
+def test_what_is_looked_at_is_told_before_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(probe, "_runtime", lambda package, *_: (
+        told.append(f"({package})"), replace(WORKING, name=package))[1])
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    (checkpoints / "gmm_final.pth").write_bytes(b"mine")
+    inspect.inspect(tmp_path, tmp_path / "cache", checkpoints, told.append)
+    assert told[:4] == ["trying onnxruntime", "(onnxruntime)", "trying openvino", "(openvino)"]
+    assert told[-4:] == [f"hashing {tmp_path}", f"looking into {tmp_path / 'cache'}",
+                         f"hashing {checkpoints / 'gmm_final.pth'}", "choosing a backend"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_sees_a_line_that_is_gone_in_the_end(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On stderr, so that --json stays JSON; a log keeps nothing of it."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    with pytest.raises(KeyboardInterrupt), cli.live_line() as say:
+        say("trying openvino")
+        raise KeyboardInterrupt
+    shown = capsys.readouterr()
+    line = "\r\x1b[Ktrying openvino ...\r\x1b[K"
+    assert shown.out == "" and shown.err == (line if terminal else "")
 
 
 def test_the_command(here: Callable[..., Info], tmp_path: Path) -> None:
