@@ -7,11 +7,10 @@ on where no official checkpoint may be had; 1.7 GB for all networks. Not a test 
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
-from golden_files import fill, golden
+from golden_files import fill, golden, pose_tool
 
 from fuw.engine.networks import NETWORKS
 from fuw.export import nets
@@ -26,9 +25,9 @@ def write(folder: Path, name: str) -> Path:
     checkpoint = NETWORKS[name].checkpoint
     path = folder / checkpoint.file
     if checkpoint.container == "caffemodel":
-        _pose_tool("caffemodel").write(BODY if name == "openpose_body" else HAND, path)
+        pose_tool("caffemodel").write(BODY if name == "openpose_body" else HAND, path)
     elif checkpoint.container == "detectron-pickle":
-        _pose_tool("densepose_pkl").write(path)
+        pose_tool("densepose_pkl").write(path)
     else:
         state: Any = {checkpoint.prefix + key: value for key, value in _weights(name).items()}
         torch.save({checkpoint.inside: state} if checkpoint.inside else state, path)
@@ -49,15 +48,6 @@ def _gain(name: str) -> dict[str, float]:
     said = json.loads(golden("segmentation/segmentation.json").read_text())["weights"]["gain"]
     gain: dict[str, float] = said.get(GOLDEN_NAMES.get(name, name)) or {}
     return gain
-
-
-def _pose_tool(name: str) -> ModuleType:
-    folder = str(golden(f"pose/{name}.py").parent)
-    sys.path.insert(0, folder)
-    try:
-        return __import__(name)
-    finally:
-        sys.path.remove(folder)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Find golden files: the full set beside the checkout, else the free part in `tests/golden`."""
 
+import importlib
 import importlib.util
 import os
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +21,16 @@ def golden(path: str) -> Path:
             return root / path
     pytest.skip(f"golden {path} is not at hand: it is made from a photo and may not be shipped "
                 f"(set FUW_GOLDEN to a folder that has it)")
+
+
+def pose_tool(name: str) -> ModuleType:
+    """The goldens' writer "caffemodel" or "densepose_pkl", which imports its neighbours."""
+    folder = str(golden(f"pose/{name}.py").parent)
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(folder)
 
 
 def _tool(name: str) -> ModuleType:

@@ -7,21 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_up_checkpoints import SMALL, State, made_up
+from made_up_checkpoints import SMALL, made_up
 
 from fuw.engine.errors import CheckpointError
 from fuw.engine.networks import NETWORKS, network
 from fuw.export import checkpoints
-
-
-@pytest.fixture(scope="module")
-def small() -> State:
-    return made_up(SMALL)
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "u2netp.pth"
 
 
 def test_find_prefers_the_official_name_and_looks_one_folder_down(tmp_path: Path) -> None:
@@ -66,8 +56,9 @@ def test_another_hash_is_a_warning_and_not_an_error(
     assert len(loaded.origin.sha256) == 64 and loaded.origin.bytes == path.stat().st_size
 
 
-def test_an_unknown_hash_is_never_called_official(file: Path, small: State) -> None:
-    torch.save(small, file)
+def test_an_unknown_hash_is_never_called_official(tmp_path: Path) -> None:
+    file = tmp_path / "u2netp.pth"
+    torch.save(made_up(SMALL), file)
     source = checkpoints.open_checkpoint(file, SMALL).origin
     assert source.official == "unknown" and "origin unknown" in source.words
 

@@ -1,12 +1,11 @@
 """OpenPose and DensePose in Torch against the official networks' outputs (golden/pose)."""
 
-import sys
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
-from golden_files import golden, inputs
+from golden_files import golden, inputs, pose_tool
 
 from fuw.export.nets.densepose import LEVELS, DensePose, roi_pool
 from fuw.export.nets.openpose import OpenPoseBody, OpenPoseHand
@@ -21,15 +20,6 @@ def archive(name):
         return {key: z[key] for key in z.files}
 
 
-def tool(name):
-    folder = str(golden(f"pose/{name}.py").parent)
-    sys.path.insert(0, folder)
-    try:
-        return __import__(name)
-    finally:
-        sys.path.remove(folder)
-
-
 def tensors(arrays):
     return {key: torch.from_numpy(value) for key, value in arrays.items()}
 
@@ -37,14 +27,14 @@ def tensors(arrays):
 @cache
 def openpose(net):
     model = {"body25": OpenPoseBody, "hand": OpenPoseHand}[net]()
-    model.load_state_dict(tensors(tool("caffemodel").weights(net, 0)), strict=True)
+    model.load_state_dict(tensors(pose_tool("caffemodel").weights(net, 0)), strict=True)
     return model.eval()
 
 
 @cache
 def densepose():
     model = DensePose()
-    model.load_state_dict(tensors(tool("densepose_pkl").weights(0)), strict=True)
+    model.load_state_dict(tensors(pose_tool("densepose_pkl").weights(0)), strict=True)
     return model.eval()
 
 
