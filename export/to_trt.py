@@ -24,7 +24,7 @@ from fuw.engine import devices, trt
 from fuw.engine.arrays import F32
 from fuw.engine.arrays import Any as AnyArray
 from fuw.engine.backend import Model
-from fuw.engine.errors import BackendError, ExportError
+from fuw.engine.errors import BackendError, ExportError, OutputError
 from fuw.engine.files import write_whole
 from fuw.engine.folders import cache_folder
 from fuw.engine.store import Store
@@ -87,7 +87,7 @@ def build_engine(model: Model, options: BuildOptions | None = None, force: bool 
 
     Raises:
         BackendError: no TensorRT. ExportError: TensorRT refuses a node, gives no engine, or one
-        whose weights are not of the file's types.
+        whose weights are not of the file's types, or the cache cannot be written.
     """
     options = options or BuildOptions()
     package = trt.package()
@@ -109,6 +109,9 @@ def build_engine(model: Model, options: BuildOptions | None = None, force: bool 
         path.write_bytes(plan)
 
     path = store.put(key, build)
+    if not path.is_relative_to(folder):  # the store's own fallback ends with this process
+        raise ExportError(f"{model.spec.name}: its engine was built but is not kept, since "
+                          f"{folder} cannot be used; choose another with --cache DIR")
     return Built(path, package.__name__, gpu.model if gpu else "", path.stat().st_size, spent[0])
 
 
@@ -214,8 +217,8 @@ def _keep_timing(config: Any, timing: Path | None) -> None:
     try:
         data = bytes(config.get_timing_cache().serialize())
         write_whole(timing, lambda handle: handle.write(data))
-    except OSError as error:
-        log.warning("%s: timing cache not kept (%s)", timing, error)
+    except OutputError as error:
+        log.warning("timing cache not kept: %s", error)
 
 
 def parse_errors(parser: Any, name: str) -> str:

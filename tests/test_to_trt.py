@@ -15,6 +15,7 @@ from tiny_networks import TINY, tiny_network, tiny_spec
 
 from fuw.engine import trt
 from fuw.engine.backend import Model
+from fuw.engine.devices import Device
 from fuw.engine.errors import CheckpointError, ExportError
 from fuw.engine.files import sha256
 from fuw.engine.store import Store
@@ -143,6 +144,48 @@ def test_an_engine_is_kept_and_built_again_when_its_network_changes(tmp_path: Pa
     assert build_engine(changed, options).path != first.path
     with pytest.raises(CheckpointError, match="its hash differs"):
         build_engine(replace(model, sha256="0" * 64), options)
+
+
+def test_times_are_kept_for_the_next_build(tmp_path: Path,
+                                          caplog: pytest.LogCaptureFixture) -> None:
+    model, options, timing = tiny_model(tmp_path), BuildOptions(level=0), tmp_path / "times"
+    build_plan(model.path, "tiny", options, timing)
+    first = timing.read_bytes()
+    assert len(first) > 100
+    timing.write_bytes(b"of another version")  # is no use, and does no harm
+    build_plan(model.path, "tiny", options, timing)
+    assert timing.read_bytes() == first and not caplog.records
+    assert build_plan(model.path, "tiny", options, model.path / "times")  # below a file
+    assert "timing cache not kept: " in caplog.text
+
+
+def test_plain_tensorrt_keeps_times_for_each_architecture(tmp_path: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds for the GPU that is there; an engine for another one, or another driver, is another.
+    """
+    plain, asked = type(rtx)("tensorrt"), list[Path | None]()
+    plain.__version__ = "10.16.0"
+
+    def plan(path: Path, name: str, options: BuildOptions, timing: Path | None) -> bytes:
+        asked.append(timing)
+        return b"engine"
+
+    gpus = [Device("cuda:0", "NVIDIA H200", "sm_90", 1 << 37, "580.65")]
+    monkeypatch.setattr(trt, "package", lambda: plain)
+    monkeypatch.setattr(trt.devices, "gpus", lambda: (gpus, ""))
+    monkeypatch.setattr(to_trt, "build_plan", plan)
+    model, options = tiny_model(tmp_path), BuildOptions(cache=tmp_path / "cache")
+    built = build_engine(model, options)
+    assert built.gpu == "NVIDIA H200" and built.runtime == "tensorrt"
+    gpus[0] = replace(gpus[0], driver="590.10")
+    assert build_engine(model, options).path != built.path
+    assert asked == [tmp_path / "cache" / "trt" / "timing-10.16.0-sm_90.cache"] * 2
+
+
+def test_an_engine_that_cannot_be_kept_is_a_failure(tmp_path: Path) -> None:
+    model = tiny_model(tmp_path)
+    with pytest.raises(ExportError, match="tiny: .* built but is not kept.*--cache DIR"):
+        build_engine(model, BuildOptions(level=0, cache=model.path))  # a file, not a folder
 
 
 def test_plain_tensorrt_without_a_gpu_names_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
