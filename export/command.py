@@ -13,6 +13,7 @@ from fuw.engine.errors import CheckpointError, DownloadError
 from fuw.engine.files import write_json
 from fuw.engine.networks import NETWORKS, network
 from fuw.engine.spec import NetSpec
+from fuw.engine.weights import read_manifest
 from fuw.export import download as downloads
 from fuw.export.build import ExportOptions, main_export
 from fuw.export.report import Report
@@ -27,7 +28,19 @@ def export(weights: str, networks: Sequence[str], options: Mapping[str, Any],
     report = main_export(chosen, None if quiet else bar())
     if not quiet and sys.stderr.isatty():
         click.echo(err=True)
+    lacking = without_fp32(chosen.folder) if report.ok and not quiet else []
+    if lacking:
+        click.echo(f"note: {chosen.folder} holds no fp32 file of {', '.join(lacking)}, which a run "
+                   "on a CPU takes, and one on a GPU where fp16 overflows; the same command with "
+                   "--fp32 writes them", err=True)
     return report
+
+
+def without_fp32(folder: Path) -> list[str]:
+    """Networks of which the exported folder has reduced files only."""
+    entries = read_manifest(folder)
+    plain = {entry.network for entry in entries if entry.precision == "fp32"}
+    return sorted({entry.network for entry in entries} - plain)
 
 
 def fetch(weights: str, networks: Sequence[str], accepted: bool, quiet: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from fuw import cli
 from fuw.engine.errors import CheckpointError, DownloadError
+from fuw.engine.weights import Entry
 from fuw.export import command
 from fuw.export import download as downloads
 from fuw.export.report import Report, Row
@@ -34,6 +36,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return Report((PROVED,))
 
     monkeypatch.setattr(command, "main_export", main_export)
+    monkeypatch.setattr(command, "read_manifest", lambda folder: [])
     return seen
 
 
@@ -50,6 +53,16 @@ def test_options_reach_the_export(called: list[Any], tmp_path: Path) -> None:
     assert options.backends == ("ort-cpu",) and options.out == Path("o")
     assert "seg.fp16.onnx" in result.stdout and "seg: to ONNX" in result.stderr
     assert json.loads((tmp_path / "r.json").read_text())["rows"][0]["network"] == "seg"
+
+
+def test_reduced_files_alone_are_no_use_to_a_cpu(called: list[Any], monkeypatch: Any) -> None:
+    low = Entry("seg.fp16.onnx", "seg", "official", "fp16", {}, "", "me", "")
+    entries = [low, replace(low, network="gmm"), replace(low, network="gmm", precision="fp32")]
+    monkeypatch.setattr(command, "read_manifest", lambda folder: entries)
+    assert "onnx holds no fp32 file of seg, which a run on a CPU takes" in _run("--fp16").stderr
+    assert "no fp32 file" not in _run("--fp16", "-q").stderr
+    entries[0] = replace(low, precision="fp32")
+    assert "no fp32 file" not in _run("--fp16").stderr
 
 
 def test_defaults_are_the_starter_in_fp32(called: list[Any]) -> None:

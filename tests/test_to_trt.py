@@ -146,6 +146,7 @@ def test_an_engine_is_kept_and_built_again_when_its_network_changes(tmp_path: Pa
         build_engine(replace(model, sha256="0" * 64), options)
 
 
+@pytest.mark.filterwarnings("ignore:.*Timing cache:DeprecationWarning")  # for RTX only
 def test_times_are_kept_for_the_next_build(tmp_path: Path,
                                           caplog: pytest.LogCaptureFixture) -> None:
     model, options, timing = tiny_model(tmp_path), BuildOptions(level=0), tmp_path / "times"
