@@ -14,6 +14,7 @@ from fuw.engine.clock import Clock
 from fuw.engine.nets import Nets
 from fuw.engine.ops import Ops
 from fuw.engine.records import Parts
+from fuw.engine.spec import View
 
 STAGE_OF = {"openpose_body": "pose", "openpose_hand": "hands", "densepose": "densepose",
             "schp": "parse", "u2net": "mask", "u2netp": "mask", "tracer_b7": "mask", "seg": "seg",
@@ -78,6 +79,11 @@ class Timed:
     def labels(self, name: str) -> str:
         """As the networks inside say."""
         return str(self.nets.labels(name))
+
+    def views(self, name: str) -> tuple[View, ...]:
+        """As the networks inside say."""
+        found: tuple[View, ...] = self.nets.views(name)
+        return found
 
 
 def handing(ops: Ops, groups: U8) -> Ops:

@@ -19,6 +19,7 @@ from torch import nn
 from fuw.engine.arrays import F32, U8, Bool
 from fuw.engine.networks import network
 from fuw.engine.ops import Ops
+from fuw.engine.spec import View
 from fuw.export.nets import tps
 from fuw.kernels.cpu.segment import garment, gaussian
 
@@ -66,6 +67,10 @@ class EagerNetworks(Mapping[str, EagerNetwork]):
     def labels(self, name: str) -> str:
         """Label convention of the official parser."""
         return network(name).variant("official").labels
+
+    def views(self, name: str) -> tuple[View, ...]:
+        """Official networks look once."""
+        return network(name).variant("official").views
 
 
 class EagerOps(Ops):

@@ -12,9 +12,9 @@ import fuw
 from fuw.engine.arrays import F32, U8
 from fuw.engine.errors import InputError
 from fuw.engine.fitter import Fitter
-from fuw.engine.records import PersonMaps
+from fuw.engine.records import PersonMaps, PersonMapsOf
 
-PERSON = tuple(f.name for f in fields(PersonMaps))
+PERSON = tuple(f.name for f in fields(PersonMapsOf))
 LABELS = ("parse", "parse_agnostic", "groups_agnostic", "iuv")  # resized to the nearest
 
 

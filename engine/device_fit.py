@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +15,18 @@ from fuw.engine import pipeline
 from fuw.engine.arrays import U8
 from fuw.engine.clock import Clock
 from fuw.engine.errors import BackendError, NoRoom
+from fuw.engine.looking import Looking
 from fuw.engine.nets import Networks
 from fuw.engine.records import Garment, Parts, PartsOf, Person
-from fuw.engine.residents import Residents
+from fuw.engine.residents import Residents, There
 from fuw.kernels.cpu.segment import seg_noise
 from fuw.kernels.device import Device, DeviceArray, Recorded
+from fuw.kernels.parcel import Parcel
 from fuw.kernels.steps import Steps
 
 log = logging.getLogger(__name__)
 
 FIT_NETS = ("seg", "gmm", "alias")
-ALIGNED = 256  # bytes: where the pieces of the answer begin
 NOISES = 16  # seeds whose noise stays on the device
 MIB = 1 << 20
 # What ONNX Runtime needs beside our arrays is not known before it has run: twice as much again.
@@ -39,25 +40,6 @@ class Worn:
     skeleton: DeviceArray
     agnostic: DeviceArray
     groups_agnostic: DeviceArray
-
-
-class Looking:
-    """The networks on the device; each notes in a flag of its own where it answered NaN or Inf."""
-
-    def __init__(self, nets: Networks, steps: Steps, flags: DeviceArray) -> None:
-        self._nets, self._steps, self._flags = nets, steps, flags
-
-    def __getitem__(self, name: str) -> Callable[..., list[DeviceArray]]:
-        """The network called `name`."""
-        flag = self._flags.part(4 * FIT_NETS.index(name), 1)
-
-        def ask(*inputs: DeviceArray) -> list[DeviceArray]:
-            answers = self._nets[name](*inputs)
-            for answer in answers:
-                self._steps.look(answer, flag)
-            return answers
-
-        return ask
 
 
 class DeviceFit:
@@ -97,6 +79,11 @@ class DeviceFit:
                 self._drop()
                 raise NoRoom(self._smaller(error)) from error
             return places.answer.split(answer, len(pairs))
+
+    def keep(self, person: Person, there: There) -> None:
+        """What a fit looks at of a person who was prepared on the device: it is there already."""
+        with self._lock:
+            self._people.keep(person, there)
 
     @property
     def recorded(self) -> bool:
@@ -155,7 +142,7 @@ class DeviceFit:
     def _fit(self, places: Places) -> None:
         """From the places to the answer; only queued."""
         self._device.fill(places.answer.flags, 0)
-        nets = Looking(self._nets, self._steps, places.answer.flags)
+        nets = Looking(self._nets, self._steps, FIT_NETS, places.answer.flags)
         image, parts = pipeline.fit(nets, self._steps, places.worn, places.cloth, places.mask,
                                     Clock(), places.noise)
         for piece, place in zip((image, *vars(parts).values()), places.answer.pieces, strict=True):
@@ -193,19 +180,13 @@ class Answer:
         kinds: list[tuple[tuple[int, ...], Any]] = [
             (picture, u8), (plane, u8), (plane, u8), ((batch, 50), np.float32), (picture, u8),
             (plane, u8), (plane, u8), ((len(FIT_NETS),), np.int32)]
-        self._places, total = [], 0
-        for shape, kind in kinds:
-            self._places.append((total, shape, np.dtype(kind)))
-            length = int(np.prod(shape)) * np.dtype(kind).itemsize
-            total += -(-length // ALIGNED) * ALIGNED
-        self.block = device.empty((total,), u8)
-        pieces = [self.block.part(at, *shape, dtype=kind) for at, shape, kind in self._places]
-        self.pieces, self.flags, self._batch = pieces[:-1], pieces[-1], batch
+        self._parcel = Parcel(device, kinds)
+        self.block, places = self._parcel.block, self._parcel.places
+        self.pieces, self.flags, self._batch = places[:-1], places[-1], batch
 
     def split(self, data: Any, count: int) -> list[tuple[U8, Parts]] | None:
         """The downloaded block as the first `count` fits; None where a flag is set."""
-        host = [data[at : at + int(np.prod(shape)) * kind.itemsize].view(kind).reshape(shape)
-                for at, shape, kind in self._places]
+        host = self._parcel.open(data)
         if host.pop().any():
             return None
         rows: list[tuple[U8, Parts]] = []

@@ -15,6 +15,7 @@ from fuw.engine.arrays import F32
 from fuw.engine.errors import BackendError
 from fuw.engine.judgement import Warning_
 from fuw.engine.nets import Networks
+from fuw.engine.spec import View
 
 log = logging.getLogger(__name__)
 
@@ -91,3 +92,7 @@ class Watched:
     def labels(self, name: str) -> str:
         """Label convention of a parser."""
         return self._nets.labels(name)
+
+    def views(self, name: str) -> tuple[View, ...]:
+        """How often the network looks at a picture."""
+        return self._nets.views(name)

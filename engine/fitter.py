@@ -12,20 +12,21 @@ from typing import Any, overload
 
 import numpy as np
 
-from fuw.engine import host_fit, judgement, pipeline
+from fuw.engine import host_fit, judgement, pipeline, preparing
 from fuw.engine.arrays import U8
 from fuw.engine.backend import Model, OpenOptions
 from fuw.engine.choose import Choice, choose
 from fuw.engine.clock import Clock
 from fuw.engine.device_fit import FIT_NETS, DeviceFit
+from fuw.engine.device_prepare import DevicePrepare
 from fuw.engine.errors import CheckpointError, FuwError, InputError
 from fuw.engine.finite import Watched
 from fuw.engine.folders import cache_folder
-from fuw.engine.frame import Frame
-from fuw.engine.framing import garment_frame, on_ground, person_frame, whole_frame
+from fuw.engine.framing import garment_frame, on_ground, whole_frame
 from fuw.engine.images import INSIDE, Photo, Source, load_image
 from fuw.engine.nets import Networks
 from fuw.engine.ops import Ops, cpu_ops
+from fuw.engine.preparing import Wanted
 from fuw.engine.records import Fit, Garment, Given, Parts, Person
 from fuw.engine.weights import find_models
 from fuw.kernels.device import Device
@@ -84,6 +85,7 @@ class Fitter:
         """
         self.nets, self.ops, self.options, self.summary = nets, ops, options, summary
         self._on_stage, self._many, self.gpu = on_stage, many, gpu
+        self._prepare = None if gpu is None else DevicePrepare(nets, gpu)
         self._single = None if gpu is None else DeviceFit(nets, gpu, options.size)
         self._batch = None if gpu is None or many is None else DeviceFit(
             many, gpu, options.size, options.batch)
@@ -132,13 +134,17 @@ class Fitter:
         """
         clock, nets = Clock(self._on_stage), Watched(self.nets)
         photo = _photo(source, "person photo", clock)
-        frame, people_found, given = self._frame(nets, photo, given or Given(), framed, clock)
-        image = frame.apply(photo.pixels)
-        maps = pipeline.prepare_person(nets, self.ops, image, clock, given)
+        wanted = Wanted(photo, given or Given(), framed, self.options.size)
+        made = self._prepare and self._prepare.person(wanted, clock)
+        # No GPU; or a network overflowed there, and is watched step by step.
+        maps, cut, *there = made or preparing.prepare_person(nets, self.ops, wanted, clock)
         warnings = judgement.judge_photo(photo.warnings) + judgement.judge_person(
-            maps.body, maps.parse, maps.iuv, people_found, frame.scale)
-        return Person(**vars(maps), photo=photo.pixels, frame=frame,
-                      warnings=(*warnings, *nets.warnings), timings=dict(clock.ms))
+            maps.body, maps.parse, maps.iuv, cut.people, cut.frame.scale)
+        person = Person(**vars(maps), photo=photo.pixels, frame=cut.frame,
+                        warnings=(*warnings, *nets.warnings), timings=dict(clock.ms))
+        for resident in filter(None, (self._single, self._batch) if there else ()):
+            resident.keep(person, there[0])
+        return person
 
     def garment(self, source: Source, mask: U8 | None = None, *, framed: bool = False) -> Garment:
         """Prepare a garment photo.
@@ -151,6 +157,8 @@ class Fitter:
         clock, nets = Clock(self._on_stage), Watched(self.nets)
         photo = _photo(source, "garment photo", clock)
         soft = photo.cutout if mask is None else mask  # a cut-out brings its own mask
+        if soft is None and self._prepare:
+            soft = self._prepare.garment(photo, clock)
         if soft is None:
             soft = pipeline.prepare_garment(nets, self.ops, photo.pixels, clock)
         judgement.require_garment(soft, photo.name)
@@ -249,27 +257,6 @@ class Fitter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.close()
-
-    def _frame(self, nets: Watched, photo: Photo, given: Given, framed: bool, clock: Clock,
-               ) -> tuple[Frame, int, Given]:
-        """Where to cut the photo, how many people there are, and what is known, in the cut."""
-        whole = whole_frame(photo.pixels, self.options.size)
-        if framed:
-            return whole, 1, given.framed(whole)
-        if given.body is not None:
-            judgement.usable_people(given.body[None], f"{photo.name}, its given key points")
-            frame = person_frame(photo.pixels, given.body, self.options.size)
-            return frame, 1, given.framed(frame)
-        people = pipeline.find_people(nets, self.ops, whole.apply(photo.pixels), clock)
-        people = judgement.usable_people(people, photo.name)
-        frame = person_frame(photo.pixels, whole.to_original(people[0]), self.options.size)
-        body = people[0]
-        if frame != whole:  # the person is larger now: look again, closer
-            body = frame.to_frame(whole.to_original(body))
-            closer = pipeline.find_people(nets, self.ops, frame.apply(photo.pixels), clock)
-            if len(closer) and judgement.is_usable(closer[0]):
-                body = closer[0]
-        return frame, len(people), replace(given.framed(frame), body=body)
 
 
 def _photo(source: Source, name: str, clock: Clock) -> Photo:

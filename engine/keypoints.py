@@ -6,17 +6,15 @@ from fuw.engine.arrays import F32, I32
 from fuw.engine.assembly import assemble
 from fuw.engine.openpose_json import read_openpose_json, read_people, write_openpose_json
 from fuw.kernels.cpu.body25 import ARMS, KEYPOINTS, PAIRS
-from fuw.kernels.cpu.pose import STRIDE, heat_argmax, heat_peaks, paf_scores
+from fuw.kernels.cpu.pose import HAND_POINTS, STRIDE, find_hands, find_peaks
 
 # fmt: off
 __all__ = [
-    "decode_body", "decode_hands", "decode_people", "hand_boxes", "hands_of", "people_of",
-    "read_openpose_json", "read_people", "write_openpose_json",
+    "decode_body", "decode_hands", "decode_people", "hand_boxes", "hands_of", "main_first",
+    "people_of", "read_openpose_json", "read_people", "write_openpose_json",
 ]
 # fmt: on
 
-HEATMAPS = 26
-HAND_POINTS = 21
 ARM_THRESHOLD = 0.03
 MIN_SIDE, MIN_AREA = 1.0, 10.0  # of a hand box, pixels
 
@@ -32,14 +30,11 @@ def decode_people(net_output: F32, scale: float) -> tuple[F32, F32]:
         people (n, 25, 3) f32: x, y in image pixels and score, 0, 0, 0 where not found; and scores
         (n,) f32: (peaks + limbs) / 51. In OpenPose's order; n may be 0.
     """
-    maps = np.ascontiguousarray(net_output, np.float32)
-    # OpenPose adds half an image pixel; it does so before the limbs are scored.
-    count, peaks = heat_peaks(maps[: len(KEYPOINTS)], 0.5 / scale)
-    return people_of(count, peaks, paf_scores(maps[HEATMAPS:], count, peaks), scale)
+    return people_of(*find_peaks(net_output[None], scale), scale)
 
 
 def people_of(count: I32, peaks: F32, scores: F32, scale: float) -> tuple[F32, F32]:
-    """The last step of `decode_people`, from what the twins or kernels of `pose` found."""
+    """The last step of `decode_people`, from what the step `find_peaks` found."""
     found = assemble(count, peaks, scores)
     people = np.zeros((len(found), len(KEYPOINTS), 3), np.float32)
     for row, person in zip(people, found, strict=True):
@@ -52,12 +47,14 @@ def people_of(count: I32, peaks: F32, scores: F32, scale: float) -> tuple[F32, F
 
 
 def decode_body(net_output: F32, scale: float) -> F32:
-    """Like `decode_people`, the main person first: (n, 25, 3) f32.
+    """Like `decode_people`, the main person first: (n, 25, 3) f32."""
+    return main_first(*decode_people(net_output, scale))
 
-    The main person is the one OpenPose keeps with `--number_people_max 1`: the largest score
-    times the root of the area of its key points' box.
+
+def main_first(people: F32, scores: F32) -> F32:
+    """People (n, 25, 3) by size. The first is the one OpenPose keeps with `--number_people_max 1`:
+    the largest score times the root of the area of its key points' box.
     """
-    people, scores = decode_people(net_output, scale)
     size = [float(s) * np.sqrt(_area(p)) for s, p in zip(scores, people, strict=True)]
     return people[sorted(range(len(people)), key=lambda i: -size[i])]
 
@@ -94,18 +91,15 @@ def decode_hands(heatmaps: F32, boxes: F32) -> F32:
         heatmaps: (2, 22, h, w) f32; the left hand is mirrored, as `hand_input` made it.
         boxes: (2, 4) x, y, side, side (`hand_boxes`); a hand without a box stays 0.
     """
-    # a network that overflowed saw no hand: score 0, not a crash
-    maps = np.nan_to_num(heatmaps[:, :HAND_POINTS].astype(np.float32), posinf=0.0)
-    points = np.stack([heat_argmax(hand) for hand in maps])
-    return hands_of(points, boxes, STRIDE * heatmaps.shape[3])
+    return hands_of(find_hands(heatmaps), boxes, STRIDE * heatmaps.shape[3])
 
 
 def hands_of(points: F32, boxes: F32, size: int) -> F32:
-    """The last step of `decode_hands`: points (2, 21 or more, 3) of crops `size` wide, placed."""
+    """The last step of `decode_hands`: points (2, 21, 3) of crops `size` wide, placed."""
     hands = np.zeros((2, HAND_POINTS, 3), np.float32)
     for i, (x, y, side, _) in enumerate(boxes):
         if side > MIN_SIDE and side * side > MIN_AREA:
-            place, step = points[i, :HAND_POINTS], side / np.float32(size)
+            place, step = points[i], side / np.float32(size)
             hands[i, :, 0] = x + side - place[:, 0] * step if i == 0 else x + place[:, 0] * step
             hands[i, :, 1] = y + place[:, 1] * step
             hands[i, :, 2] = place[:, 2]

@@ -9,6 +9,7 @@ from fuw.engine.arrays import F32
 from fuw.engine.backend import Backend, Model, Network, OpenOptions
 from fuw.engine.errors import BackendError, CheckpointError
 from fuw.engine.networks import network
+from fuw.engine.spec import View
 
 F_co = TypeVar("F_co", covariant=True)
 
@@ -21,7 +22,7 @@ class FitNets(Protocol[F_co]):
         """The network called `name`."""
 
 
-class Nets(FitNets[F32], Protocol):
+class NetsOf(FitNets[F_co], Protocol[F_co]):
     """What the pipeline asks of its networks; the bench's baseline answers the same questions."""
 
     @property
@@ -33,6 +34,12 @@ class Nets(FitNets[F32], Protocol):
 
     def labels(self, name: str) -> str:
         """Label convention of a parser."""
+
+    def views(self, name: str) -> tuple[View, ...]:
+        """How often the network looks at a picture."""
+
+
+Nets = NetsOf[F32]
 
 
 class Networks(Mapping[str, Network]):
@@ -89,6 +96,11 @@ class Networks(Mapping[str, Network]):
         """Label convention of a parser: "lip" or "viton"."""
         model = self[name].model
         return model.spec.variant(model.variant).labels
+
+    def views(self, name: str) -> tuple[View, ...]:
+        """How often the network looks at a picture."""
+        model = self[name].model
+        return model.spec.variant(model.variant).views
 
     def origins(self) -> dict[str, str]:
         """Where each network's weights came from."""

@@ -1,43 +1,46 @@
 """The pipeline as the paper writes it (VITON-HD, Choi et al., CVPR 2021).
 
-    prepare_person   I -> J, P, S, IUV, S_a, I_a          (section 3.1)
+    prepare_person   I -> J, IUV, S, S_a, I_a, P          (section 3.1)
     prepare_garment  c -> M_c
     fit              S^ = G_s(S_a, P, c, z)                (section 3.2)
                      W(c, theta), theta = GMM(I_a, P, S^_c, c)   (section 3.3)
                      I^ = ALIAS(S^_div, M_misalign, I_a, P, W)   (section 3.4)
 
-No size, mean, label table or file name stands here: those are data of the specs and the ops.
+No size, mean, label table or file name stands here: those are data of the specs and the ops. Each
+of the three is written once, over arrays of the host and of a device; there steps are only queued,
+and what key points are made of comes to the host.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from fuw.engine import densepose, keypoints
-from fuw.engine.arrays import F32, U8, F, U
+from fuw.engine import densepose, keypoints, looks
+from fuw.engine.arrays import F32, F, U
 from fuw.engine.clock import Clock
 from fuw.engine.judgement import usable_people
-from fuw.engine.nets import FitNets, Nets
-from fuw.engine.ops import FitOps, Ops
-from fuw.engine.records import Given, PartsOf, PersonMaps, Wearer
+from fuw.engine.nets import FitNets, NetsOf
+from fuw.engine.ops import FitOps, PersonOps
+from fuw.engine.records import Given, PartsOf, PersonMapsOf, Wearer
 from fuw.kernels.cpu.agnostic import OFFICIAL_HEIGHT
+from fuw.kernels.cpu.pose import STRIDE
 
 
-def find_people(nets: Nets, ops: Ops, image: U8, clock: Clock) -> F32:
+def find_people(nets: NetsOf[F], ops: PersonOps[U, F], image: U, clock: Clock) -> F32:
     """Key points of everybody in the picture, largest first: f32 (n, 25, 3), n may be 0."""
     with clock("pose"):
-        x, scale = ops.openpose_input(image, nets.fit("openpose_body")["net_height"])
-        (net_output,) = nets["openpose_body"](x)
-        return keypoints.decode_body(net_output[0], scale)
+        net_output, scale = looks.body_maps(nets, ops, image)
+        return keypoints.main_first(*keypoints.people_of(*ops.find_peaks(net_output, scale),
+                                                         scale))
 
 
-def prepare_person(nets: Nets, ops: Ops, image: U8, clock: Clock,
-                   given: Given | None = None) -> PersonMaps:
+def prepare_person(nets: NetsOf[F], ops: PersonOps[U, F], image: U, clock: Clock,
+                   given: Given | None = None) -> PersonMapsOf[U]:
     """Everything that depends on the person alone.
 
     Args:
         image: I, framed, u8 (H, W, 3) RGB.
-        given: what is known already; its fields take the place of a network's answer.
+        given: what is known already, on the host; its fields take the place of a network's answer.
 
     Raises:
         NoPersonError: nobody was found in the picture.
@@ -45,27 +48,29 @@ def prepare_person(nets: Nets, ops: Ops, image: U8, clock: Clock,
     given = given or Given()
     J = given.body if given.body is not None else usable_people(
         find_people(nets, ops, image, clock))[0]
-    hands = given.hands if given.hands is not None else find_hands(nets, ops, image, J, clock)
-    with clock("skeleton"):
-        P = given.skeleton if given.skeleton is not None else ops.draw_skeleton(
-            J, hands, image.shape[0], image.shape[1])
-    iuv = given.iuv
+    iuv = None if given.iuv is None else ops.up(given.iuv)
     # A given parse leaves DensePose nothing to do, but where a neck must be found in it.
     if iuv is None and (given.parse is None or given.labels == "lip"):
         iuv = find_surface(nets, ops, image, J, clock)
     if given.parse is None:
         S = find_labels(nets, ops, image, J, iuv, clock)
     else:
-        S = ops.lip_to_viton(given.parse, J, iuv) if given.labels == "lip" else given.parse
+        S = ops.up(given.parse)
+        S = ops.lip_to_viton(S, J, iuv) if given.labels == "lip" else S
     with clock("agnostic"):
         scale = image.shape[0] / OFFICIAL_HEIGHT
         S_a = ops.parse_agnostic(S, J, scale)
         I_a = ops.image_agnostic(image, S, J, scale)
         groups = ops.group13(S_a)
-    return PersonMaps(image, J, hands, P, S, iuv, S_a, groups, I_a)
+    # The hands last: a host that waits for them has queued everything else by then.
+    hands = given.hands if given.hands is not None else find_hands(nets, ops, image, J, clock)
+    with clock("skeleton"):
+        P = ops.up(given.skeleton) if given.skeleton is not None else ops.draw_skeleton(
+            J, hands, image.shape[0], image.shape[1])
+    return PersonMapsOf(image, J, hands, P, S, iuv, S_a, groups, I_a)
 
 
-def find_hands(nets: Nets, ops: Ops, image: U8, body: F32, clock: Clock) -> F32:
+def find_hands(nets: NetsOf[F], ops: PersonOps[U, F], image: U, body: F32, clock: Clock) -> F32:
     """Hands of that body, f32 (2, 21, 3); zeros where no arm is seen, and no network runs."""
     with clock("hands"):
         boxes = keypoints.hand_boxes(body)
@@ -73,29 +78,29 @@ def find_hands(nets: Nets, ops: Ops, image: U8, body: F32, clock: Clock) -> F32:
             return np.zeros((2, 21, 3), np.float32)
         (heatmaps,) = nets["openpose_hand"](
             ops.hand_input(image, boxes, nets.fit("openpose_hand")["size"]))
-        return keypoints.decode_hands(heatmaps, boxes)
+        return keypoints.hands_of(ops.find_hands(heatmaps), boxes, STRIDE * heatmaps.shape[3])
 
 
-def find_surface(nets: Nets, ops: Ops, image: U8, body: F32, clock: Clock) -> U8:
+def find_surface(nets: NetsOf[F], ops: PersonOps[U, F], image: U, body: F32, clock: Clock) -> U:
     """DensePose I, U, V of that body, u8 (H, W, 3)."""
     with clock("densepose"):
         height, width = image.shape[:2]
         x, scale = ops.densepose_input(image, nets.fit("densepose")["shorter"])
         box = densepose.person_box(body, height, width)
-        coarse, fine, u, v = nets["densepose"](x, (box * scale)[None].astype(np.float32))
+        coarse, fine, u, v = nets["densepose"](
+            x, ops.up((box * scale)[None].astype(np.float32)))
         return ops.compose_iuv(coarse, fine, u, v, box, height, width)
 
 
-def find_labels(nets: Nets, ops: Ops, image: U8, body: F32, iuv: U8 | None, clock: Clock) -> U8:
+def find_labels(nets: NetsOf[F], ops: PersonOps[U, F], image: U, body: F32, iuv: U | None,
+                clock: Clock) -> U:
     """The parse S in VITON-HD ids, u8 (H, W)."""
     with clock("parse"):
-        (height, width), size = image.shape[:2], nets.fit("schp")["size"]
-        (logits,) = nets["schp"](ops.schp_input(image, size))
-        labels = ops.schp_labels(logits, height, width, size)
+        labels = looks.parse_labels(nets, ops, image)
         return ops.lip_to_viton(labels, body, iuv) if nets.labels("schp") == "lip" else labels
 
 
-def prepare_garment(nets: Nets, ops: Ops, image: U8, clock: Clock) -> U8:
+def prepare_garment(nets: NetsOf[F], ops: PersonOps[U, F], image: U, clock: Clock) -> U:
     """M_c, the soft garment mask u8 (H, W) of the photo c, u8 (H, W, 3) RGB, framed or not."""
     with clock("mask"):
         (height, width), size = image.shape[:2], nets.fit(nets.mask_net)["size"]

@@ -53,8 +53,9 @@ class Given:
 
 
 @dataclass(frozen=True)
-class PersonMaps:
-    """What depends on the person alone, as the networks and the ops compute it.
+class PersonMapsOf(Generic[U]):
+    """What depends on the person alone, as the networks and the ops compute it; maps lie on the
+    host, or on a device.
 
     Attributes:
         image: I, the framed photo, u8 (H, W, 3) RGB.
@@ -67,15 +68,18 @@ class PersonMaps:
         agnostic: I_a, the person without the garment, u8 (H, W, 3) RGB.
     """
 
-    image: U8
+    image: U
     body: F32
     hands: F32
-    skeleton: U8
-    parse: U8
-    iuv: U8 | None
-    parse_agnostic: U8
-    groups_agnostic: U8
-    agnostic: U8
+    skeleton: U
+    parse: U
+    iuv: U | None
+    parse_agnostic: U
+    groups_agnostic: U
+    agnostic: U
+
+
+PersonMaps = PersonMapsOf[U8]
 
 
 class Wearer(Protocol[U_co]):
@@ -95,7 +99,7 @@ class Wearer(Protocol[U_co]):
 
 
 @dataclass(frozen=True)
-class Person(PersonMaps):
+class Person(PersonMapsOf[U8]):
     """A person photo, prepared once and dressed many times.
 
     Attributes:

@@ -25,10 +25,11 @@ class Residents:
 
     def get(self, owner: Owner, arrays: Callable[[Owner], tuple[Any, ...]]) -> There:
         """The device copies of `arrays(owner)`, as long as that very object lives."""
-        key = ("object", id(owner))
-        if key not in self._watched:
-            self._watched[key] = weakref.ref(owner, lambda _: self._forget(key))
-        return self._found(key, lambda: arrays(owner))
+        return self._found(self._key(owner), lambda: arrays(owner))
+
+    def keep(self, owner: object, there: There) -> None:
+        """`there` are the arrays that `get` would upload for that object: it was made there."""
+        self._put(self._key(owner), there)
 
     def of(self, key: Owner, arrays: Callable[[Owner], tuple[Any, ...]]) -> There:
         """The device copies of `arrays(key)`, for a key that is a value."""
@@ -41,11 +42,21 @@ class Residents:
 
     def _found(self, key: object, arrays: Callable[[], tuple[Any, ...]]) -> There:
         if key not in self._there:
-            self._there[key] = tuple(self._device.upload(array) for array in arrays())
-            while len(self._there) > self._most:
-                self._watched.pop(self._there.popitem(last=False)[0], None)
+            self._put(key, tuple(self._device.upload(array) for array in arrays()))
         self._there.move_to_end(key)
         return self._there[key]
+
+    def _put(self, key: object, there: There) -> None:
+        self._there[key] = there
+        while len(self._there) > self._most:
+            self._watched.pop(self._there.popitem(last=False)[0], None)
+
+    def _key(self, owner: object) -> object:
+        """Of that very object; it is watched from here on."""
+        key = ("object", id(owner))
+        if key not in self._watched:
+            self._watched[key] = weakref.ref(owner, lambda _: self._forget(key))
+        return key
 
     def _forget(self, key: object) -> None:
         self._there.pop(key, None)

@@ -102,8 +102,8 @@ def _needed(fitter: Fitter, job: Job) -> list[str]:
     opened by the thread that runs them."""
     if any(net.options.device != "cpu" for net in fitter.nets.values()):
         return []
-    person = {"openpose_body": not job.pose, "openpose_hand": True, "densepose": True,
-              "schp": not job.parse, fitter.nets.mask_net: not job.mask}
+    person = {"openpose_body": not job.pose, "densepose": True, "schp": not job.parse,
+              "openpose_hand": True, fitter.nets.mask_net: not job.mask}
     return [*(name for name, used in person.items() if used), "seg", "gmm", "alias"]
 
 

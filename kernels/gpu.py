@@ -19,6 +19,7 @@ from fuw.kernels.cpu.segment import seg_noise as host_noise
 from fuw.kernels.cpu.spans import spans
 from fuw.kernels.cpu.warp import tps_inverse
 from fuw.kernels.device import Argument, Device, DeviceArray, Grid
+from fuw.kernels.parcel import Host, Parcel
 from fuw.kernels.tables import Taps, bands
 
 BLOCK = 128
@@ -46,7 +47,7 @@ class GpuSteps:
         self.device, self.real = device, real
         self._dtype = np.dtype(np.float32 if real == "f32" else np.float16)
         self._tables: dict[object, DeviceArray] = {}
-        self._counts: dict[object, int] = {}
+        self._banded: dict[object, tuple[DeviceArray, DeviceArray, int]] = {}
 
     def _run(self, kernel: str, grid: Grid, *arguments: Argument | int | float) -> None:
         checked = [np.int32(a) if isinstance(a, int) else np.float32(a) if isinstance(a, float)
@@ -65,6 +66,17 @@ class GpuSteps:
         """What is queued from here on runs after everything that ran beside."""
         self.device.join()
 
+    def up(self, array: Any) -> DeviceArray:
+        """An array of the host on the device."""
+        return self.device.upload(array)
+
+    def home(self, *arrays: DeviceArray) -> list[Host]:
+        """The arrays on the host; one download, one wait."""
+        parcel = Parcel(self.device, [(array.shape, array.dtype) for array in arrays])
+        for array, place in zip(arrays, parcel.places, strict=True):
+            self.device.copy(array, place)
+        return parcel.open(self.device.download(parcel.block))
+
     def _u8(self, *shape: int) -> DeviceArray:
         return self.device.empty(shape, np.uint8)
 
@@ -78,12 +90,11 @@ class GpuSteps:
 
     def _taps(self, key: tuple[object, ...], make: Callable[[], Taps],
               ) -> tuple[DeviceArray, DeviceArray, int]:
-        if ("first", *key) not in self._tables:
+        if key not in self._banded:  # whole or not at all: threads may share the steps
             taps = make()
-            self._table(("first", *key), lambda: taps.first)
-            self._table(("weight", *key), lambda: taps.weight)
-            self._counts[key] = taps.width
-        return self._tables["first", *key], self._tables["weight", *key], self._counts[key]
+            self._banded[key] = (self.device.upload(taps.first),
+                                 self.device.upload(np.ascontiguousarray(taps.weight)), taps.width)
+        return self._banded[key]
 
 
 class GpuOps(GpuSteps):

@@ -11,7 +11,12 @@ from fuw.engine.networks import IMAGENET_MEAN, IMAGENET_STD
 from fuw.kernels import tables
 from fuw.kernels.cpu.fit import schp_affine, warp_places
 from fuw.kernels.cpu.fit_mask import antialias_taps
-from fuw.kernels.cpu.fit_pose import densepose_size, hand_matrices, openpose_scale
+from fuw.kernels.cpu.fit_pose import (
+    densepose_size,
+    hand_matrices,
+    openpose_input,
+    openpose_scale,
+)
 from fuw.kernels.device import DeviceArray
 from fuw.kernels.gpu import GpuSteps, _grid, _quads
 from fuw.kernels.tables import bands, pillow_taps
@@ -38,21 +43,28 @@ class GpuFit(GpuSteps):
         return (self._table(("x", key), lambda: make()[0][None]),
                 self._table(("y", key), lambda: make()[1][None]))
 
-    def schp_input(self, image: DeviceArray, size: int = 473) -> DeviceArray:
-        """See cpu.schp_input."""
+    def schp_input(self, image: DeviceArray, size: int = 473, mirrored: bool = False,
+                   ) -> DeviceArray:
+        """See cpu.schp_input; and the same, left for right."""
         height, width = image.shape[:2]
-        places = self._places(("schp", height, width, size), lambda: warp_places(
-            schp_affine(height, width, size), size, size))
+
+        def make() -> tuple[I32, I32]:
+            xs, ys = warp_places(schp_affine(height, width, size), size, size)
+            return (xs[::-1] if mirrored else xs), ys
+
+        places = self._places(("schp", height, width, size, mirrored), make)
         return self._crop(image, places, "schp", tables.schp_table)
 
     def openpose_input(self, image: DeviceArray, net_height: int = 368,
                        net_width: int | None = None) -> tuple[DeviceArray, float]:
-        """See cpu.openpose_input; only shrinking runs here, since enlarging is bicubic."""
+        """See cpu.openpose_input. Only shrinking runs here: a photo that is smaller than the
+        network's input goes through the host, which enlarges by a cubic."""
         height, width = image.shape[:2]
         s, net_width, scale = openpose_scale(height, width, net_height, net_width)
         if s > 1:
-            raise ValueError(f"a {width}x{height} photo is smaller than the network's input; "
-                             "frame it to at least its size, or run this step on the CPU")
+            x, scale = openpose_input(np.asarray(self.device.download(image)), net_height,
+                                      net_width)
+            return self.device.upload(x.astype(self._dtype)), scale
         wide = net_width
         places = self._places(("openpose", height, width, net_height, wide), lambda: warp_places(
             np.array([[s, 0, 0], [0, s, 0]]), net_height, wide))

@@ -7,12 +7,10 @@ import numpy as np
 from fuw.engine.arrays import F32, I32
 from fuw.kernels.cpu.body25 import KEYPOINTS, PAIRS
 from fuw.kernels.cpu.iuv import box_pixels
-from fuw.kernels.cpu.pose import MAX_PEAKS, STRIDE
+from fuw.kernels.cpu.pose import HAND_POINTS, HEATMAPS, MAX_PEAKS, STRIDE
 from fuw.kernels.cpu.skeleton import skeleton_strokes
 from fuw.kernels.device import DeviceArray
 from fuw.kernels.gpu import GpuSteps, _grid, _quads
-
-HEATMAPS = 26  # of OpenPose's 78 channels; the PAFs follow
 
 
 def _channels(maps: DeviceArray, first: int, count: int) -> DeviceArray:
@@ -67,20 +65,20 @@ class GpuPose(GpuSteps):
         return points
 
     def find_peaks(self, net_output: DeviceArray, scale: float) -> tuple[I32, F32, F32]:
-        """Peaks and limb scores of (1, 78, h, w) on the host, for `keypoints.people_of`."""
+        """See cpu.pose.find_peaks; waits for the device, since people are put together on the
+        host."""
         count, peaks = self.heat_peaks(_channels(net_output, 0, len(KEYPOINTS)), 0.5 / scale)
         pafs = _channels(net_output, HEATMAPS, net_output.shape[1] - HEATMAPS)
-        scores = self.paf_scores(pafs, count, peaks)
-        return (np.asarray(self.device.download(count), np.int32),
-                np.asarray(self.device.download(peaks), np.float32),
-                np.asarray(self.device.download(scores), np.float32))
+        found = self.home(count, peaks, self.paf_scores(pafs, count, peaks))
+        return (np.asarray(found[0], np.int32), np.asarray(found[1], np.float32),
+                np.asarray(found[2], np.float32))
 
     def find_hands(self, heatmaps: DeviceArray) -> F32:
-        """Highest pixels (2, 22, 3) of (2, 22, h, w) on the host, for `keypoints.hands_of`."""
+        """See cpu.pose.find_hands; waits for the device."""
         hands, points = heatmaps.shape[:2]
         flat = heatmaps.reshaped(hands * points, *heatmaps.shape[2:])
         best = np.asarray(self.device.download(self.heat_argmax(flat)), np.float32)
-        return best.reshape(hands, points, 3)
+        return best.reshape(hands, points, 3)[:, :HAND_POINTS]
 
     def draw_skeleton(self, body: F32, hands: F32 | None, height: int, width: int) -> DeviceArray:
         """See cpu.draw_skeleton; key points lie on the host."""

@@ -2,13 +2,13 @@
 
 from fuw.kernels.device import DeviceArray
 from fuw.kernels.gpu import GpuOps
-from fuw.kernels.gpu_fit import GpuFit
+from fuw.kernels.gpu_looks import GpuLooks
 from fuw.kernels.gpu_pose import GpuPose
 
 U2NETS = ("u2net", "u2netp")
 
 
-class Steps(GpuOps, GpuFit, GpuPose):
+class Steps(GpuOps, GpuLooks, GpuPose):
     """The steps by name; see the twin of the same name in `kernels.cpu` for what each one does."""
 
     def mask_input(self, net: str, image: DeviceArray, size: int) -> DeviceArray:

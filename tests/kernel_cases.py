@@ -14,6 +14,7 @@ from made_up import standing
 from fuw.engine.finite import all_finite
 from fuw.engine.frame import _blend, _ramp
 from fuw.engine.ops import cpu_ops
+from fuw.engine.spec import View
 from fuw.kernels import cpu
 from fuw.kernels.device import Device, DeviceArray
 from fuw.kernels.gpu import Real
@@ -285,6 +286,25 @@ def paste_back(run: Run) -> list[Pair]:
     return pairs
 
 
+def looks(run: Run) -> list[Pair]:
+    x, image = run.tensor(1, 3, run.height, run.width), run.picture()
+    views = (View(), View("upper", mirrored=True), View("lower", mirrored=True))
+    level = 1.01 / 255 / 0.224
+    pairs = [Pair(run.down(run.steps.up(image)), OPS.up(image)),
+             Pair(run.down(run.steps.mirrored(run.upr(x))), OPS.mirrored(x))]
+    for view in (*views, View("lower"), View(mirrored=True)):
+        ours = run.down(run.steps.schp_view(run.up(image), view, 23))
+        twin = OPS.schp_view(image, view, 23)
+        pairs += [Pair(ours, twin, atol=level), Pair(ours, twin, atol=1e-5, share=1e-3)]
+    logits = [run.tensor(1, 20, 23, 19) for _ in views]
+    size = run.height, run.width, 89
+    labels = run.steps.mean_labels([run.upr(plane) for plane in logits], views, *size)
+    pairs.append(Pair(run.down(labels), OPS.mean_labels(logits, views, *size)))
+    maps, twice = [run.tensor(1, 78, 6, 5) for _ in range(2)], (View(), View(mirrored=True))
+    mean = run.steps.mean_maps([run.upr(one) for one in maps], twice)
+    return [*pairs, Pair(run.down(mean), OPS.mean_maps(maps, twice), atol=1e-6)]
+
+
 def schp_input(run: Run) -> list[Pair]:
     image = run.picture()
     pairs = []
@@ -298,13 +318,15 @@ def schp_input(run: Run) -> list[Pair]:
 
 def pose_inputs(run: Run) -> list[Pair]:
     image = run.picture()
-    ours, scale = run.steps.openpose_input(run.up(image), 16)
-    twin, twin_scale = cpu.openpose_input(image, 16)
-    assert scale == twin_scale
+    pairs = []
+    for net_height in (16, 96):  # shrunk, enlarged
+        ours, scale = run.steps.openpose_input(run.up(image), net_height)
+        twin, twin_scale = cpu.openpose_input(image, net_height)
+        assert scale == twin_scale
+        pairs.append((run.down(ours), twin))
     boxes = np.array([[3.3, 2.7, 21.4, 21.4], [run.width - 9.5, -4.2, 15.1, 15.1]], np.float32)
     one = boxes.copy()
     one[0] = 0  # no left hand
-    pairs = [(run.down(ours), twin)]
     pairs += [(run.down(run.steps.hand_input(run.up(image), b, 24)), cpu.hand_input(image, b, 24))
               for b in (boxes, one)]
     return [pair for ours, twin in pairs
@@ -353,8 +375,8 @@ def masks(run: Run) -> list[Pair]:
 
 CASES: tuple[Callable[[Run], list[Pair]], ...] = (
     schp_labels, seg_labels, groups, one_hot, lip_to_viton, agnostic, seg_noise, seg_input,
-    gmm_input, warp_garment, composition, alias_input, to_image, look, paste_back, schp_input,
-    pose_inputs, densepose_input, mask_inputs, masks)
+    gmm_input, warp_garment, composition, alias_input, to_image, look, paste_back, looks,
+    schp_input, pose_inputs, densepose_input, mask_inputs, masks)
 SIZES = ((64, 48), (37, 29), (41, 31))  # straight, odd, odd again
 
 

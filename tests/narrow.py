@@ -93,3 +93,16 @@ def hold(got: Fit, want: Fit) -> None:
         assert x.shape == y.shape and (np.abs(x - y) > 1).mean() < 1e-3, name
     off = np.abs(got.image.astype(int) - want.image.astype(int))
     assert got.image.shape == want.image.shape and (off > 1).mean() < 2e-4, off.max()
+
+
+def hold_person(got: Person, want: Person) -> None:
+    """Every map within what its kernel is held to."""
+    assert got.frame.size == want.frame.size
+    assert abs(got.frame.x - want.frame.x) < 0.01 and abs(got.frame.scale - want.frame.scale) < 1e-4
+    assert np.abs(got.body - want.body).max() < 0.05 and np.abs(got.hands - want.hands).max() < 0.05
+    for name in ("image", "skeleton", "parse", "iuv", "parse_agnostic", "groups_agnostic",
+                 "agnostic"):
+        a, b = getattr(got, name), getattr(want, name)
+        assert a.shape == b.shape and a.dtype == b.dtype, name
+        assert (np.abs(a.astype(int) - b.astype(int)) > 1).mean() < 2e-3, name
+    assert [w.code for w in got.warnings] == [w.code for w in want.warnings]

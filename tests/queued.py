@@ -1,5 +1,6 @@
 """ONNX Runtime on the CPU whose runs wait in a stream of the made-up GPU, as CUDA's would."""
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,20 @@ class Queued:
             self.session.run_with_iobinding(binding)
 
         self.cuda.host(self.device.stream, run)
+
+
+class Overflowing(Queued):
+    """It answers infinity in one place, as half floats that were left too small do."""
+
+    def run_with_iobinding(self, binding: Any, settings: Any) -> None:
+        super().run_with_iobinding(binding, settings)
+
+        def spoil() -> None:
+            value = binding.get_outputs()[0]
+            value.numpy()  # a copy: ONNX Runtime's own memory is written below
+            (ctypes.c_float * 3).from_address(value.data_ptr() + 4000)[1] = float("inf")
+
+        self.cuda.host(self.device.stream, spoil)
 
 
 class Recordable(BoundSession):

@@ -64,6 +64,10 @@ class ShimDevice:
         data = ctypes.string_at(array.pointer, array.nbytes)
         return np.frombuffer(data, array.dtype).reshape(array.shape).copy()
 
+    def copy(self, array: DeviceArray, into: DeviceArray) -> None:
+        assert array.nbytes == into.nbytes
+        ctypes.memmove(into.pointer, array.pointer, array.nbytes)
+
     def fill(self, array: DeviceArray, value: int) -> None:
         self.upload(np.full(array.nbytes // 4, value, np.int32), array)
 

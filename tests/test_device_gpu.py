@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from narrow import hold
+from narrow import hold, hold_person
 
 import fuw
 from fuw.engine.device_fit import FIT_NETS
@@ -87,6 +87,9 @@ def test_a_fit_on_the_gpu_is_the_cpus(backend: str) -> None:
                            cpu.garment(EXAMPLES / "garment_1.jpg"))
         want = cpu.fit(person, garment)
     with Fitter.open(device="cuda:0", backend=backend, precision="fp32") as gpu:
+        hold_person(gpu.person(EXAMPLES / "person_1.jpg"), person)
+        made = gpu.garment(EXAMPLES / "garment_1.jpg")
+        assert (made.mask != garment.mask).mean() < 1e-3
         first, *rest = gpu.fit(person, [garment] * 3)
         hold(first, want)
         assert all(np.array_equal(fit.image, first.image) for fit in rest)

@@ -11,6 +11,7 @@ from fuw.engine.clock import Clock
 from fuw.engine.errors import NoPersonError
 from fuw.engine.ops import cpu_ops
 from fuw.engine.records import Given
+from fuw.engine.spec import View
 
 H, W = 256, 192
 
@@ -36,6 +37,10 @@ class Nets:
     def labels(self, name: str) -> str:
         """As the starter's."""
         return "viton"
+
+    def views(self, name: str) -> tuple[View, ...]:
+        """Once."""
+        return (View(),)
 
 
 def prepare(nets: Nets, **known: Any) -> Any:

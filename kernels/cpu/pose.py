@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 
 from fuw.engine.arrays import F32, I32, I64, Bool
-from fuw.kernels.cpu.body25 import PAIRS
+from fuw.kernels.cpu.body25 import KEYPOINTS, PAIRS
 
 STRIDE = 8  # network pixels per map cell
+HEATMAPS = 26  # of BODY_25's 78 channels; the PAFs follow
+HAND_POINTS = 21  # of the hand network's 22 channels
 MAX_PEAKS = 127  # of one keypoint
 PEAK_THRESHOLD = np.float32(0.05)
 _CUBIC = -0.75  # OpenCV's; the GPU build of OpenPose uses -0.5
@@ -241,3 +243,26 @@ def heat_argmax(heatmaps: F32) -> F32:
         y, x = np.divmod(int(fine.argmax()), fine.shape[1])
         best[c] = x + left, y + top, fine[y, x]
     return best
+
+
+def find_peaks(net_output: F32, scale: float) -> tuple[I32, F32, F32]:
+    """Everything that people are put together from.
+
+    Args:
+        net_output: (1, 78, h, w) of BODY_25: 26 heat maps, 52 PAF channels.
+        scale: image pixels per network pixel (`openpose_input`).
+
+    Returns:
+        count (25,) and peaks (25, 127, 3) as `heat_peaks`, scores as `paf_scores`.
+    """
+    maps = np.ascontiguousarray(net_output[0], np.float32)
+    # OpenPose adds half an image pixel; it does so before the limbs are scored.
+    count, peaks = heat_peaks(maps[: len(KEYPOINTS)], 0.5 / scale)
+    return count, peaks, paf_scores(maps[HEATMAPS:], count, peaks)
+
+
+def find_hands(heatmaps: F32) -> F32:
+    """Return (2, 21, 3) f32 x, y, value: the highest pixels of both hands' maps (2, 22, h, w)."""
+    # a network that overflowed saw no hand: score 0, not a crash
+    maps = np.nan_to_num(heatmaps[:, :HAND_POINTS].astype(np.float32), posinf=0.0)
+    return np.stack([heat_argmax(hand) for hand in maps])
