@@ -88,59 +88,55 @@ def _nearest(c: Array, p: Array) -> int:
     return int(np.hypot(*(c - p).T).argmin())
 
 
-def _side(
-    c: Array, defects: Array, sign: int, box: tuple[float, float, float, float]
-) -> Side | None:
+def _side(c: Array, defects: Array, sign: int, box: tuple[float, float, float, float],
+          ) -> Side | None:
+    """The corners of one side (sign -1 left, 1 right) of the outline c in its box x, y, w, h."""
     x0, y0, w, h = box
     n, cx = len(c), x0 + w / 2
-    deep = [
-        d
-        for d in defects  # an armpit is a deep dent at middle height
-        if (c[d[2]][0] - cx) * sign > 0.12 * w
-        and y0 + 0.2 * h < c[d[2]][1] < y0 + 0.7 * h
-        and d[3] / 256 > 0.03 * h
-    ]
-    if not deep:
+    best = _armpit(c, defects, sign, box)
+    if best is None:
         return None
-    best = max(deep, key=lambda d: d[3])
     ends = sorted((c[best[0]], c[best[1]]), key=lambda p: -(p[0] - cx) * sign)
     inner, pit = ends[0], c[best[2]]  # the outer end is the cuff
     i, k = _nearest(c, inner), int(best[2])
-    top = c[
-        (abs(c[:, 0] - cx) < 0.3 * w)
-        & ((c[:, 0] - cx) * sign > 0.03 * w)
-        & (c[:, 1] < y0 + 0.35 * h)
-    ]
+    upper = (abs(c[:, 0] - cx) < 0.3 * w) & (c[:, 1] < y0 + 0.35 * h)
+    top = c[upper & ((c[:, 0] - cx) * sign > 0.03 * w)]
     if len(top) == 0:
         return None
     neck = top[(top @ [sign * 0.25, -1.0]).argmax()]
     j = _nearest(c, neck)
-    # Along the outline from the inner cuff, away from the armpit, to the neck: the outer cuff is
-    # its sharpest corner.
     step = 1 if (i - k) % n < (k - i) % n else -1
     path = c[(i + step * np.arange(((j - i) * step) % n + 1)) % n]
-    if len(path) < 15:
+    down = c[(k - step * np.arange(n // 2)) % n]  # the other way from the armpit, to the hem
+    crossing = np.flatnonzero((down[:, 0] - cx) * sign < 0)
+    down = down[: crossing[0] if len(crossing) else n]
+    if len(path) < 15 or len(down) < 10:
         return None
+    outer = _outer_cuff(path, inner, pit, neck, w)
+    hem = down[(down @ [sign * 0.8, 1.0]).argmax()]
+    points: Side = {"pit": pit, "inner": inner, "outer": outer, "neck": neck, "hem": hem}
+    return {**points, "index": {name: _nearest(c, p) for name, p in points.items()}}
+
+
+def _armpit(c: Array, defects: Array, sign: int, box: tuple[float, float, float, float],
+            ) -> Array | None:
+    """The convexity defect of the armpit: the deepest dent at middle height."""
+    x0, y0, w, h = box
+    deep = [d for d in defects
+            if (c[d[2]][0] - x0 - w / 2) * sign > 0.12 * w
+            and y0 + 0.2 * h < c[d[2]][1] < y0 + 0.7 * h and d[3] / 256 > 0.03 * h]
+    return max(deep, key=lambda d: d[3]) if deep else None
+
+
+def _outer_cuff(path: Array, inner: Array, pit: Array, neck: Array, w: float) -> Array:
+    """The sharpest corner of the outline from the inner cuff, away from the armpit, to the neck."""
     along = (inner - pit) / max(np.linalg.norm(inner - pit), 1)
     across = np.array([along[1], -along[0]])
     across = across if across @ (neck - inner) > 0 else -across
     q = path - inner
     lateral = q @ across
-    outer = path[
-        np.where(
-            (lateral > 0.04 * w) & (lateral < 0.26 * w), q @ along + 0.6 * lateral, -1e9
-        ).argmax()
-    ]
-    down = c[
-        (k - step * np.arange(n // 2)) % n
-    ]  # the other way from the armpit, to the hem's middle
-    crossing = np.flatnonzero((down[:, 0] - cx) * sign < 0)
-    down = down[: crossing[0] if len(crossing) else n]
-    if len(down) < 10:
-        return None
-    hem = down[(down @ [sign * 0.8, 1.0]).argmax()]
-    points: Side = {"pit": pit, "inner": inner, "outer": outer, "neck": neck, "hem": hem}
-    return {**points, "index": {name: _nearest(c, p) for name, p in points.items()}}
+    near = (lateral > 0.04 * w) & (lateral < 0.26 * w)
+    return np.asarray(path[np.where(near, q @ along + 0.6 * lateral, -1e9).argmax()])
 
 
 def arc(c: Array, i: int, j: int, k: int) -> Array:

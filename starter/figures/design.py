@@ -64,53 +64,75 @@ def design(
     return Fabric(layout, np.clip(t, 0, 1), np.clip(back, 0, 1), trim, kind, opacity)
 
 
-def pattern(
-    rng: np.random.Generator,
-    layout: Layout,
-    kind: str,
-    colours: tuple[F32, F32, F32],
-    photos: Sequence[Path],
-) -> F32:
+Colours = tuple[F32, F32, F32]
+
+
+def pattern(rng: np.random.Generator, layout: Layout, kind: str, colours: Colours,
+            photos: Sequence[Path]) -> F32:
     """A texture (h, w, 3) of one design all over."""
-    base, second, third = colours
-    h, w = layout.shape
-    px = layout.px
-    t = np.empty((h, w, 3), np.float32)
-    t[:] = base
-    yy, xx = np.arange(h, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)[None]
-    if kind == "stripes":
-        a = rng.choice([0, 0, np.pi / 2, rng.uniform(0, 3.1)])
-        period, duty = rng.uniform(0.15, 1.6) * px, rng.uniform(0.15, 0.6)
-        phase = (xx * np.float32(np.sin(a)) + yy * np.float32(np.cos(a))) / np.float32(period) % 1
-        t[phase < duty] = second
-        if rng.random() < 0.4:
-            t[(phase > 0.7) & (phase < 0.78)] = third
-    elif kind == "checks":
-        p = rng.uniform(0.25, 1.2) * px
-        share = ((xx / p % 1) < 0.5).astype(np.float32) + ((yy / p % 1) < 0.5)
-        t += (second - t) * share[..., None] / 2
-        t[((xx / p + 0.25) % 1 < 0.06) | ((yy / p + 0.25) % 1 < 0.06)] = third
-    elif kind == "dots":
-        p = rng.uniform(0.25, 0.9) * px
-        r = np.hypot((xx / p + 0.5 * (np.floor(yy / p) % 2)) % 1 - 0.5, yy / p % 1 - 0.5)
-        t[r < rng.uniform(0.12, 0.32)] = second
-    elif kind == "blobs":
-        for c in (second, third):
-            t[noise(rng, (h, w), rng.uniform(0.09, 0.35) * px) > rng.uniform(0.5, 1.1)] = c
-    elif kind == "heather":
-        t += (
-            (second - t)
-            * np.clip(0.25 + 0.2 * noise(rng, (h, w), max(1, 0.02 * px), (1, 2)), 0, 1)[..., None]
-            * 0.35
-        )
-    elif kind == "blocks":
-        if rng.random() < 0.5:
-            t[int(rng.uniform(0.3, 0.6) * h) :] = second
-        else:
-            t[:, abs(xx[0] - w / 2) > rng.uniform(1.7, 2.3) * px] = second
-    elif kind == "photo":
-        t = cloth_of_photo(rng, layout, photos)
+    t = np.empty((*layout.shape, 3), np.float32)
+    t[:] = colours[0]
+    if kind == "photo":
+        return cloth_of_photo(rng, layout, photos)
+    if kind in PATTERNS:
+        PATTERNS[kind](rng, layout, t, colours)
     return t
+
+
+def _stripes(rng: np.random.Generator, layout: Layout, t: F32, colours: Colours) -> None:
+    yy, xx = _rows(layout), _columns(layout)
+    a = rng.choice([0, 0, np.pi / 2, rng.uniform(0, 3.1)])
+    period, duty = rng.uniform(0.15, 1.6) * layout.px, rng.uniform(0.15, 0.6)
+    phase = (xx * np.float32(np.sin(a)) + yy * np.float32(np.cos(a))) / np.float32(period) % 1
+    t[phase < duty] = colours[1]
+    if rng.random() < 0.4:
+        t[(phase > 0.7) & (phase < 0.78)] = colours[2]
+
+
+def _checks(rng: np.random.Generator, layout: Layout, t: F32, colours: Colours) -> None:
+    p = rng.uniform(0.25, 1.2) * layout.px
+    x, y = _columns(layout) / p, _rows(layout) / p
+    share = ((x % 1) < 0.5).astype(np.float32) + ((y % 1) < 0.5)
+    t += (colours[1] - t) * share[..., None] / 2
+    t[((x + 0.25) % 1 < 0.06) | ((y + 0.25) % 1 < 0.06)] = colours[2]
+
+
+def _dots(rng: np.random.Generator, layout: Layout, t: F32, colours: Colours) -> None:
+    p = rng.uniform(0.25, 0.9) * layout.px
+    x, y = _columns(layout) / p, _rows(layout) / p
+    r = np.hypot((x + 0.5 * (np.floor(y) % 2)) % 1 - 0.5, y % 1 - 0.5)
+    t[r < rng.uniform(0.12, 0.32)] = colours[1]
+
+
+def _blobs(rng: np.random.Generator, layout: Layout, t: F32, colours: Colours) -> None:
+    for c in colours[1:]:
+        cloud = noise(rng, layout.shape, rng.uniform(0.09, 0.35) * layout.px)
+        t[cloud > rng.uniform(0.5, 1.1)] = c
+
+
+def _heather(rng: np.random.Generator, layout: Layout, t: F32, colours: Colours) -> None:
+    cloud = noise(rng, layout.shape, max(1, 0.02 * layout.px), (1, 2))
+    t += (colours[1] - t) * np.clip(0.25 + 0.2 * cloud, 0, 1)[..., None] * 0.35
+
+
+def _blocks(rng: np.random.Generator, layout: Layout, t: F32, colours: Colours) -> None:
+    h, w = layout.shape
+    if rng.random() < 0.5:
+        t[int(rng.uniform(0.3, 0.6) * h) :] = colours[1]
+    else:
+        t[:, abs(_columns(layout)[0] - w / 2) > rng.uniform(1.7, 2.3) * layout.px] = colours[1]
+
+
+def _rows(layout: Layout) -> F32:
+    return np.arange(layout.shape[0], dtype=np.float32)[:, None]
+
+
+def _columns(layout: Layout) -> F32:
+    return np.arange(layout.shape[1], dtype=np.float32)[None]
+
+
+PATTERNS = {"stripes": _stripes, "checks": _checks, "dots": _dots, "blobs": _blobs,
+            "heather": _heather, "blocks": _blocks}
 
 
 def cloth_of_photo(rng: np.random.Generator, layout: Layout, photos: Sequence[Path]) -> F32:

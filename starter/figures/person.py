@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -122,29 +123,12 @@ def _hand_bias(studio: Studio, arms: tuple[str, str]) -> F32:
     return soft[:, 4] * left + soft[:, 3] * right  # DensePose parts: 4 left hand, 3 right
 
 
-def _body_parts(
-    studio: Studio,
-    seed: int,
-    stand: Stand,
-    looks: Looks,
-    width: int,
-    style: HairStyle | None,
-    hat: bool,
-    shoes: bool,
-    arms: tuple[str, str],
-) -> dict[str, Part]:
+def _body_parts(studio: Studio, seed: int, stand: Stand, looks: Looks, width: int,
+                style: HairStyle | None, hat: bool, shoes: bool, arms: tuple[str, str],
+                ) -> dict[str, Part]:
     human, v = studio.human, stand.v
     rng = stream(seed, "skin")
-    height = width * 4 // 3
-    mottle = 0.7 * noise(rng, (height, width), 9 * width / 768) + 0.7 * noise(
-        rng, (height, width), 1
-    )
-    scalp = np.zeros(BODY_COUNT)
-    if style:
-        near, _ = cKDTree(style.asset.fit(v)).query(v[BODY][studio.body.scalp])
-        scalp[studio.body.scalp] = near < 0.09
-    brow = studio.brows[int(rng.integers(len(studio.brows)))]
-    paint = SkinPaint(human, studio.body, looks, v, brow, scalp, mottle, shoes)
+    paint = _skin_paint(studio, rng, v, looks, width, style, shoes)
     eye_paint = EyePaint(looks, v)
 
     def part(name: str, tri: Array, xyz: Array, painter: Any, label: Any, **more: Any) -> Part:
@@ -162,16 +146,10 @@ def _body_parts(
     }
     if shoes:
         shoe = studio.shoes[int(rng.integers(len(studio.shoes)))]
-        xyz = stand.posed(shoe.weights, shoe.fit(v))
         leather = colour(rng) if looks.boots is None else looks.boots
-        left = (shoe.fit(v)[:, 0] > 0).astype(np.float32)
-
-        def side(px: Pixels) -> Array:
-            return np.where(px.at(left)[:, 0] > 0.5, 18, 19)
-
-        parts["shoes"] = part(
-            "shoes", shoe.tri, xyz, plain(leather, 0.08), side, bias=0.15, casts=False
-        )
+        parts["shoes"] = part("shoes", shoe.tri, stand.posed(shoe.weights, shoe.fit(v)),
+                              plain(leather, 0.08), _shoe_label(shoe.fit(v)), bias=0.15,
+                              casts=False)
     if style:
         xyz = stand.posed(style.asset.weights, style.asset.fit(v))
         long = style.along.max() > 0
@@ -183,6 +161,25 @@ def _body_parts(
         xyz = stand.posed(studio.hat.weights, studio.hat.fit(v))
         parts["hat"] = part("hat", studio.hat.tri, xyz, plain(colour(rng), 0.02), HAT, bias=-0.15)
     return parts
+
+
+def _skin_paint(studio: Studio, rng: np.random.Generator, v: Array, looks: Looks, width: int,
+                style: HairStyle | None, shoes: bool) -> SkinPaint:
+    """Skin with its mottling, brows, and hair painted where a hair mesh lies on the scalp."""
+    size = (width * 4 // 3, width)
+    mottle = 0.7 * noise(rng, size, 9 * width / 768) + 0.7 * noise(rng, size, 1)
+    scalp = np.zeros(BODY_COUNT)
+    if style:
+        near, _ = cKDTree(style.asset.fit(v)).query(v[BODY][studio.body.scalp])
+        scalp[studio.body.scalp] = near < 0.09
+    brow = studio.brows[int(rng.integers(len(studio.brows)))]
+    return SkinPaint(studio.human, studio.body, looks, v, brow, scalp, mottle, shoes)
+
+
+def _shoe_label(vertices: Array) -> Callable[[Pixels], Array]:
+    """Which of the two shoes a pixel is of: 18 the left, 19 the right."""
+    left = (vertices[:, 0] > 0).astype(np.float32)
+    return lambda px: np.where(px.at(left)[:, 0] > 0.5, 18, 19)
 
 
 def without_faces(part: Part, keep: Array) -> Part:
