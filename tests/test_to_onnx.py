@@ -86,14 +86,19 @@ def test_same_weights_same_bytes(seg_file: Path, tmp_path: Path) -> None:
     assert again.read_bytes() == seg_file.read_bytes()
 
 
-def test_batch(tmp_path: Path) -> None:
-    spec, network = tiny_spec("seg"), tiny_network("seg")
+@pytest.mark.parametrize("name", [  # convolutions alone know no batch; these look at it
+    "seg", *(pytest.param(n, marks=pytest.mark.slow)
+             for n in ("gmm", "alias", "densepose", "openpose_hand"))])
+def test_batch(name: str, tmp_path: Path) -> None:
+    spec, network = tiny_spec(name), tiny_network(name)
     sizes = spec.sizes("tiny")
     inputs = sample_inputs(spec, sizes, batch=2)
     want = verify.run_torch(network, inputs)
     path = export_onnx(spec, network, tmp_path / "b2.onnx", variant="tiny", batch=2)
     got = verify.run_onnx(spec, path, sizes, 2, inputs, threads=1)
-    np.testing.assert_allclose(got[0], want[0], atol=1e-4)
+    assert [x.shape for x in got] == [t.shape(sizes, 2) for t in spec.outputs]
+    verdict = verify.compare(spec, "two at once", spec.gates["fp32"], want, got)
+    assert verdict.ok, str(verdict)
 
 
 @pytest.mark.parametrize(("size", "nearest"), [((1000, 768), "1024x768"), ((0, 128), "128x128"),
