@@ -66,12 +66,17 @@ def usable_people(people: F32, name: str = "the photo") -> F32:
     """
     usable = [p for p in people if is_usable(p)]
     if not usable:
-        raise NoPersonError(f"{name}: nobody was found in it; give a photo of one standing person, "
-                            "seen from the front, head to thigh (cut a wide or busy photo to that "
-                            "person), or its key points with --pose")
+        raise nobody(name)
     heights = [float(np.ptp(p[p[:, 2] > 0, 1])) for p in usable]
     return np.array([p for p, height in zip(usable, heights, strict=True)
                      if height >= COMPARABLE * max(heights)], np.float32)
+
+
+def nobody(name: str) -> NoPersonError:
+    """What to raise where `name` shows nobody."""
+    return NoPersonError(f"{name}: nobody was found in it; give a photo of one standing person, "
+                         "seen from the front, head to thigh (cut a wide or busy photo to that "
+                         "person), or its key points with --pose")
 
 
 def require_garment(mask: U8, name: str = "the garment photo") -> None:

@@ -6,7 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Generic
 
-from fuw.engine import judgement, pipeline
+import numpy as np
+
+from fuw.engine import judgement, pipeline, search
 from fuw.engine.arrays import U8, F, U
 from fuw.engine.clock import Clock
 from fuw.engine.frame import Frame
@@ -72,6 +74,8 @@ def _framed(nets: NetsOf[F], ops: PersonOps[U, F], wanted: Wanted, clock: Clock)
         return _cut(ops, wanted, person_frame(photo.pixels, given.body, size))
     cut = _cut(ops, wanted, whole)
     people = pipeline.find_people(nets, ops, cut.there, clock)
+    if not any(judgement.is_usable(person) for person in people):
+        return _searched(nets, ops, wanted, clock)
     people = judgement.usable_people(people, photo.name)
     frame, body = person_frame(photo.pixels, whole.to_original(people[0]), size), people[0]
     if frame != whole:  # the person is larger now: look again, closer
@@ -81,6 +85,23 @@ def _framed(nets: NetsOf[F], ops: PersonOps[U, F], wanted: Wanted, clock: Clock)
         if len(closer) and judgement.is_usable(closer[0]):
             body = closer[0]
     return replace(cut, given=replace(cut.given, body=body), people=len(people))
+
+
+def _searched(nets: NetsOf[F], ops: PersonOps[U, F], wanted: Wanted, clock: Clock) -> Cut[U]:
+    """The same for a photo in which the first look found nobody: in windows, larger ones first."""
+    photo, size = wanted.photo, wanted.size
+    for share in search.SHARES:
+        found = []
+        for window in search.windows(photo.pixels, size, share):
+            seen = pipeline.find_people(nets, ops, _cut(ops, wanted, window).there, clock)
+            found += [window.to_original(person) for person in seen if search.is_sure(person)]
+        for person in search.distinct(found):
+            cut = _cut(ops, wanted, person_frame(photo.pixels, person, size))
+            closer = pipeline.find_people(nets, ops, cut.there, clock)
+            if len(closer) and search.is_sure(closer[0]):
+                return replace(cut, given=replace(cut.given, body=closer[0]), people=len(
+                    judgement.usable_people(np.array(search.distinct(found)))))
+    raise judgement.nobody(photo.name)
 
 
 def _cut(ops: PersonOps[U, F], wanted: Wanted, frame: Frame) -> Cut[U]:

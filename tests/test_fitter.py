@@ -4,6 +4,7 @@ import pickle
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from made_up import at_once
@@ -119,8 +120,8 @@ def test_what_cannot_be_opened_is_said(tmp_path: Path) -> None:
         Fitter.open(weights=str(tmp_path / "nowhere"))
     with pytest.raises(CheckpointError, match="fuw-export"):
         Fitter.open(weights=str(tmp_path))
-    with pytest.raises(BackendError, match="no NVIDIA GPU|cuda:0"):
-        Fitter.open(device="cuda:0")
+    with pytest.raises(BackendError, match="cuda:77"):
+        Fitter.open(device="cuda:77")
     with pytest.raises(FuwError, match="there are u2net"):
         Fitter.open(mask_net="u3net")
     with pytest.raises(TypeError, match="no option wieghts"):
@@ -176,3 +177,21 @@ def test_a_person_in_a_larger_photo_is_looked_at_closer(fitter: Fitter) -> None:
     x, y = found.frame.to_original(found.body)[1, :2]
     want = fitter.person(PERSON).body[1, :2] + (800, 476)
     assert np.hypot(x - want[0], y - want[1]) < 40
+
+
+def test_the_person_of_a_panorama_is_found(fitter: Fitter) -> None:
+    """In the whole photo the person is an eighth as wide as the network expects."""
+    picture = load_image(PERSON).pixels
+    wide = np.full((1100, 4200, 3), picture[:20].reshape(-1, 3).mean(0), np.uint8)
+    wide[76:, 2900:3668] = picture
+    found = fitter.person(wide)
+    want = fitter.person(PERSON).body[1, :2] + (2900, 76)
+    assert np.hypot(*(found.frame.to_original(found.body)[1, :2] - want)) < 40
+    assert found.frame.scale > 0.9
+    assert "several_people" not in {w.code for w in found.warnings}
+
+
+def test_a_wide_picture_of_no_person_shows_nobody(fitter: Fitter) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (12, 40, 3), np.uint8)
+    with pytest.raises(NoPersonError, match="nobody was found"):
+        fitter.person(np.asarray(cv2.resize(noise, (2000, 600), interpolation=cv2.INTER_CUBIC)))
