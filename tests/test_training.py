@@ -184,6 +184,38 @@ def test_losses_are_zero_where_they_should_be() -> None:
     assert losses.outlines(labels).tolist() == [[[1, 1], [0, 0]]]
 
 
+def test_control_points_move_by_their_own_offset() -> None:
+    """theta holds 25 offsets in x, then 25 in y."""
+    theta = torch.zeros(1, 50)
+    theta[0, 7], theta[0, 25 + 3] = 0.2, -0.1
+    moved = (gmm.places(theta) - gmm.places(torch.zeros(1, 50))).reshape(25, 2)
+    wanted = torch.zeros(25, 2)
+    wanted[7, 0], wanted[3, 1] = 0.2, -0.1
+    assert torch.allclose(moved, wanted, atol=1e-6)
+
+
+def test_the_garment_has_to_cover_its_region_and_nothing_else(figures: Figures,
+                                                              photos: Photos) -> None:
+    task, (h, w) = gmm.Matching(figures, photos), gmm.SIZE
+    y, x = torch.meshgrid((torch.arange(h) + 0.5) * 2 / h - 1, (torch.arange(w) + 0.5) * 2 / w - 1,
+                          indexing="ij")
+    region = torch.zeros(1, 1, h, w)
+    region[..., 64:192, 48:144] = 1
+    hidden = torch.zeros(1, 1, h, w)
+    hidden[..., :64, :] = 1
+
+    def cover(mask: torch.Tensor) -> float:
+        batch = {"b": torch.zeros(1, 3, h, w), "worn": torch.zeros(1, 3, h, w), "mask": mask,
+                 "upper": region, "hidden": hidden, "pairs": torch.full((1, 4, 4), torch.nan)}
+        _, parts = task._loss(torch.zeros(1, 50), torch.stack((x, y), -1)[None], batch)
+        return parts["cover"]
+
+    ground = float(((1 - region) * (1 - hidden)).sum() / region.sum())
+    assert cover(region) == pytest.approx(0, abs=1e-5)
+    assert cover(torch.zeros_like(region)) == pytest.approx(1, abs=1e-5)
+    assert cover(torch.ones_like(region)) == pytest.approx(ground, abs=1e-4)
+
+
 def test_true_correspondences_cost_nothing() -> None:
     grid = tps_grid(torch.zeros(1, 50), H, W)
     worn = np.stack(np.meshgrid(np.arange(40, 150, 4), np.arange(60, 200, 4)), 2)
