@@ -165,6 +165,8 @@ def stage_line(quiet: bool) -> Callable[[str, float], None] | None:
 @click.option("--mask", type=PATH, help="Garment mask, size of the garment photo.")
 @click.option("--pairs", type=PATH, help="Text file of person/garment names; needs --data.")
 @click.option("--data", type=PATH, help="VITON-HD folder.")
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Pairs dressed at once, by networks that fuw-export --batch wrote.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="Noise of the seg generator.")
 @engine_options
@@ -172,13 +174,14 @@ def stage_line(quiet: bool) -> Callable[[str, float], None] | None:
 @click.version_option(__version__)
 @guarded
 def run(person: Path | None, cloth: Path | None, pairs: Path | None, data: Path | None,
-        quiet: bool, **values: Any) -> None:
+        batch: int, quiet: bool, **values: Any) -> None:
     """Dress PERSON (a photo) in CLOTH (a photo of a garment).
 
     \b
     fuw-run person.jpg cloth.jpg
     fuw-run person.jpg cloth.jpg -o out.jpg --parts parts/ --sheet sheet.jpg
     fuw-run --pairs test_pairs.txt --data viton_hd/test -o results/
+    fuw-run --pairs test_pairs.txt --data viton_hd/test --weights onnx --batch 4
     """
     from fuw.engine import run as engine_run
 
@@ -192,9 +195,11 @@ def run(person: Path | None, cloth: Path | None, pairs: Path | None, data: Path 
             raise click.UsageError(f"--pairs does not go with {', '.join(useless)}: those are for "
                                    "one person and one garment")
         job = engine_run.PairsJob(pairs, data, values["out"] or Path("results"), values["seed"])
-        done = engine_run.run_pairs(job, opened, log=note(quiet))
+        done = engine_run.run_pairs(job, {**opened, "batch": batch}, log=note(quiet))
         click.echo(f"{done.written} written, {done.kept} there already, {len(done.failed)} failed")
         sys.exit(SOME_FAILED if done.failed else 0)
+    if batch > 1:
+        raise click.UsageError("--batch goes with --pairs: one person and one garment are one fit")
     if person is None or cloth is None:
         raise click.UsageError("give a person photo and a garment photo: fuw-run person.jpg "
                                "cloth.jpg")

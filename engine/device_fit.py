@@ -160,7 +160,7 @@ class DeviceFit:
         fits = max(1, min(self.batch - 1, free // each))
         return (f"{self._device.name}: a batch of {self.batch} does not fit ({free // MIB} MiB are "
                 f"free, {self.batch * each // MIB} MiB would be needed); a batch of {fits}, about "
-                f"{fits * each // MIB} MiB, would: open the Fitter with batch={fits}")
+                f"{fits * each // MIB} MiB, would: --batch {fits}, of fuw-export and of fuw-run")
 
 
 def bytes_of(size: tuple[int, int]) -> int:

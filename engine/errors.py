@@ -39,7 +39,7 @@ class BackendError(FuwError):
 
 
 class NoRoom(BackendError):
-    """A GPU without enough free memory."""
+    """A GPU, or a machine, without enough free memory."""
 
 
 class ExportError(FuwError):

@@ -190,7 +190,7 @@ class Fitter:
 
         Raises:
             InputError: prepared for another size of picture, or lists of unequal length.
-            NoRoom: the GPU's memory does not suffice; the sentence names a batch that fits.
+            NoRoom: the memory does not suffice; the sentence names a smaller batch.
         """
         if isinstance(person, Person) and isinstance(garment, Garment):
             return self._fit([(person, garment)], seed)[0]
@@ -202,7 +202,7 @@ class Fitter:
         """Dress pair after pair, `options.batch` at a time; a person or garment that recurs was
         prepared once."""
         rest = iter(pairs)
-        while some := list(islice(rest, self.options.batch if self._many else 1)):
+        while some := list(islice(rest, self.batch)):
             yield from self._fit(some, seed)
 
     def _fit(self, pairs: Sequence[tuple[Person, Garment]], seed: int) -> list[Fit]:
@@ -218,7 +218,7 @@ class Fitter:
             made = resident.dress(pairs, seed, clock)
         elif many:
             nets = Watched(many)
-            made = host_fit.dress_batch(nets, self.ops, pairs, seed, clock, self.options.batch)
+            made = host_fit.dress_batch(nets, self.ops, pairs, seed, clock, self.batch)
         if made is None:  # no GPU; or a network overflowed there, and is watched step by step
             made = [host_fit.dress(nets, self.ops, pair, seed, clock) for pair in pairs]
         spent = {stage: ms / len(pairs) for stage, ms in clock.ms.items()}
@@ -233,6 +233,11 @@ class Fitter:
                 f"the {what} was prepared for pictures of {picture.shape[0]}x{picture.shape[1]}, "
                 f"this Fitter makes {height}x{width}; prepare it with this Fitter"
             )
+
+    @property
+    def batch(self) -> int:
+        """How many pairs are dressed at once where there are several."""
+        return self.options.batch if self._many else 1
 
     @property
     def recorded(self) -> bool:
@@ -272,6 +277,10 @@ def _models(options: Options, choice: Choice) -> dict[str, Model]:
     left open, a network without a file in the chosen one takes its fp32 file, and a warning says
     so."""
     found = _stored(options, choice.stored)
+    if choice.device == "cpu" and not find_models(options.weights, choice.stored, options.size):
+        raise CheckpointError(f"weights {options.weights} hold no {choice.stored} files, which is "
+                              "what a CPU runs (it lowers them itself); write them: fuw-export "
+                              f"--weights {options.weights} --{choice.stored}")
     if choice.device == "cpu":
         return {name: _lowered(model, choice) for name, model in found.items()}
     if options.precision == "auto" and choice.stored != "fp32":
@@ -306,9 +315,10 @@ def _batched(options: Options, choice: Choice) -> dict[str, Model]:
     except CheckpointError:
         found = {}
     if missing := [name for name in FIT_NETS if name not in found]:
-        log.warning("no %s files of %s for a batch of %d, so pairs are dressed one by one; write "
-                    "them: fuw-export --weights %s --batch %d", choice.stored, ", ".join(missing),
-                    options.batch, options.weights, options.batch)  # fmt: skip
+        log.warning("no %s files of %s for a batch of %d, so pairs are dressed one by one; %s",
+                    choice.stored, ", ".join(missing), options.batch, "the starter weights come "
+                    "for one pair at a time" if options.weights == "starter" else "write them: "
+                    f"fuw-export --weights {options.weights} --batch {options.batch}")
         return {}
     return {name: _lowered(found[name], choice) for name in FIT_NETS}
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fuw.engine.dataset import SIZE, VitonFolder, file_name, write_pairs
 from fuw.engine.errors import FuwError, InputError
 from fuw.engine.fitter import Fitter
+from fuw.engine.run import Done, Log
 
 logger = logging.getLogger(__name__)
 
-Log = Callable[[str], None]
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif")
+Kind = tuple[Callable[[str], bool], Callable[[str, Any], None], Callable[..., Any]]
+"""Of people or garments: whether one is there, how it is written, how it is prepared."""
 FOLDERS = {"person": ("people", "image"), "garment": ("garments", "cloth")}
 
 
@@ -34,16 +36,7 @@ class PrepareJob:
     framed: bool = False
 
 
-@dataclass
-class Prepared:
-    """How a preparation ended."""
-
-    written: int = 0
-    kept: int = 0
-    failed: list[str] = field(default_factory=list)
-
-
-def prepare(job: PrepareJob, options: dict[str, Any], log: Log) -> Prepared:
+def prepare(job: PrepareJob, options: dict[str, Any], log: Log) -> Done:
     """Write every person and garment of `job.source` with all preprocessing files, and a pairs
     file of each person with each garment. A killed run resumes; a photo that fails is logged.
 
@@ -57,35 +50,26 @@ def prepare(job: PrepareJob, options: dict[str, Any], log: Log) -> Prepared:
         raise InputError(f"a VITON-HD folder holds pictures of {SIZE[0]}x{SIZE[1]} (height x "
                          f"width), not {size[0]}x{size[1]}; leave --size away")
     people, garments = (_photos(job.source, kind) for kind in ("person", "garment"))
-    folder, done = VitonFolder.create(job.out), Prepared()
+    folder, done = VitonFolder.create(job.out), Done()
     with Fitter.open(**options) as fitter:
         log(fitter.summary)
-
-        def one_person(name: str, photo: Path) -> bool:
-            if folder.has_person(name):
-                return False
-            folder.write_person(name, fitter.person(photo, framed=job.framed))
-            return True
-
-        def one_garment(name: str, photo: Path) -> bool:
-            if folder.has_garment(name):
-                return False
-            folder.write_garment(name, fitter.garment(photo, framed=job.framed))
-            return True
-
-        total = len(people) + len(garments)
-        work = [(one_person, name, photo) for name, photo in people.items()]
-        work += [(one_garment, name, photo) for name, photo in garments.items()]
-        for number, (write, name, photo) in enumerate(work, 1):
+        work: list[tuple[str, Path, Kind]] = []
+        for photos, kind in ((people, (folder.has_person, folder.write_person, fitter.person)),
+                             (garments, (folder.has_garment, folder.write_garment,
+                                         fitter.garment))):
+            work += [(name, photo, kind) for name, photo in photos.items()]
+        for number, (name, photo, (has, write, prepared)) in enumerate(work, 1):
+            if has(name):
+                done.kept += 1
+                continue
             try:
-                if write(name, photo):
-                    done.written += 1
-                    log(f"[{number}/{total}] {name}")
-                else:
-                    done.kept += 1
+                write(name, prepared(photo, framed=job.framed))
             except FuwError as error:
                 done.failed.append(str(photo))
                 logger.warning("%s failed: %s", photo, error)
+            else:
+                done.written += 1
+                log(f"[{number}/{len(work)}] {name}")
     write_pairs(folder.pairs_path(), [
         (person, garment)
         for person in people if folder.has_person(person)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from fuw.engine import dataset, keypoints, parts
 from fuw.engine.ahead import opened_ahead
 from fuw.engine.clock import Clock
 from fuw.engine.errors import InputError
-from fuw.engine.files import sweep, write_whole
+from fuw.engine.files import sweep, write_json
 from fuw.engine.fitter import Fitter
 from fuw.engine.images import Photo, check_output, load_image, load_mask, load_parse, save_image
 from fuw.engine.records import Fit, Garment, Given, Person
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Log = Callable[[str], None]
 """Takes lines of progress. Warnings go to `logging`, so that they outlive a wish for quiet."""
 
@@ -56,8 +58,8 @@ class PairsJob:
 
 
 @dataclass
-class PairsDone:
-    """How a run over pairs ended."""
+class Done:
+    """How a run over many pictures ended."""
 
     written: int = 0
     kept: int = 0
@@ -68,8 +70,8 @@ def run_one(job: Job, options: dict[str, Any], on_stage: Callable[[str, float], 
             log: Log) -> Path:
     """Dress one person; returns the picture's path. Nothing is written where a step fails."""
     out = check_output(job.out or Path(f"{job.person.stem}_{job.cloth.stem}.jpg"))
-    for path in filter(None, (job.sheet,)):
-        check_output(path)
+    if job.sheet:
+        check_output(job.sheet)
     with (Fitter.open(on_stage=on_stage, **options) as fitter,
           opened_ahead(fitter.nets, _needed(fitter, job))):
         log(fitter.summary)
@@ -82,8 +84,9 @@ def run_one(job: Job, options: dict[str, Any], on_stage: Callable[[str, float], 
         mask = load_mask(job.mask, cloth.pixels.shape[:2]) if job.mask else None
         person = fitter.person(photo, given)
         garment = fitter.garment(cloth, mask)
-        fit = fitter.fit(replace(person, timings={**person.timings, **reading_person}),
-                         replace(garment, timings={**garment.timings, **reading_cloth}), job.seed)
+        fit = fitter.fit(person, garment, job.seed)
+    fit = replace(fit, person=replace(person, timings={**person.timings, **reading_person}),
+                  garment=replace(garment, timings={**garment.timings, **reading_cloth}))
     for warning in fit.warnings:
         logger.warning("%s", warning.sentence)
     if job.parts:
@@ -92,8 +95,7 @@ def run_one(job: Job, options: dict[str, Any], on_stage: Callable[[str, float], 
         save_image(job.sheet, parts.contact_sheet(fit))
     save_image(out, fit.pasted_back() if job.paste_back else fit.image)
     if job.report:
-        text = json.dumps(report(fit, fitter.summary, job), indent=1) + "\n"
-        write_whole(job.report, lambda handle: handle.write(text.encode()))
+        write_json(job.report, report(fit, fitter.summary, job))
     return out
 
 
@@ -137,11 +139,12 @@ def report(fit: Fit, summary: str, job: Job) -> dict[str, Any]:
     }
 
 
-def run_pairs(job: PairsJob, options: dict[str, Any], log: Log) -> PairsDone:
-    """Dress every pair of a VITON-HD folder, using its preprocessing files where present.
+def run_pairs(job: PairsJob, options: dict[str, Any], log: Log) -> Done:
+    """Dress every pair of a VITON-HD folder, using its preprocessing files where present; with
+    `batch` among the options so many at once.
 
     A picture that is there already is kept (a killed run resumes); a pair whose files cannot be
-    used is logged and the rest is done. People and garments that recur in a row are prepared once.
+    used is logged and the rest is done. People and garments that recur soon are prepared once.
 
     Raises:
         InputError: no such folder or pairs file, or two pairs of it share a result's name.
@@ -150,27 +153,62 @@ def run_pairs(job: PairsJob, options: dict[str, Any], log: Log) -> PairsDone:
     folder = dataset.VitonFolder(job.data)
     pairs = _distinct(dataset.read_pairs(job.pairs), job.pairs)
     sweep(job.out)
-    done = PairsDone()
+    done = Done()
     with Fitter.open(**options) as fitter:
         log(fitter.summary)
-        people: dict[str, Person] = {}
-        garments: dict[str, Garment] = {}
-        for number, (person, cloth) in enumerate(pairs, 1):
-            out = job.out / dataset.result_name(person, cloth)
-            if out.exists():
-                done.kept += 1
-                continue
-            try:
-                people = {person: people.get(person) or _person(fitter, folder, person)}
-                garments = {cloth: garments.get(cloth) or _garment(fitter, folder, cloth)}
-                fit = fitter.fit(people[person], garments[cloth], job.seed)
-                save_image(out, fit.image)
+        prepared = _prepared(fitter, folder, job, pairs, done)
+        while some := list(islice(prepared, fitter.batch)):
+            fits = fitter.fit([one.person for one in some], [one.garment for one in some],
+                              job.seed)
+            for one, fit in zip(some, fits, strict=True):
+                save_image(one.out, fit.image)
                 done.written += 1
-                log(f"[{number}/{len(pairs)}] {out}  {sum(fit.timings.values()):.0f} ms")
-            except InputError as error:
-                done.failed.append(f"{person} {cloth}")
-                logger.warning("%s %s failed: %s", person, cloth, error)
+                log(f"[{one.number}/{len(pairs)}] {one.out}  {sum(fit.timings.values()):.0f} ms")
     return done
+
+
+class _Ready(NamedTuple):
+    """A pair that waits to be dressed."""
+
+    number: int
+    out: Path
+    person: Person
+    garment: Garment
+
+
+def _prepared(fitter: Fitter, folder: dataset.VitonFolder, job: PairsJob,
+              pairs: list[tuple[str, str]], done: Done) -> Iterator[_Ready]:
+    """The pairs whose picture is missing, prepared one after the other; `done` notes the rest."""
+    people = _Recent(lambda name: fitter.person(folder.image(name), folder.given(name),
+                                                framed=True), fitter.batch)
+    garments = _Recent(lambda name: fitter.garment(folder.cloth(name), folder.cloth_mask(name),
+                                                   framed=True), fitter.batch)
+    for number, (person, cloth) in enumerate(pairs, 1):
+        out = job.out / dataset.result_name(person, cloth)
+        if out.exists():
+            done.kept += 1
+            continue
+        try:
+            yield _Ready(number, out, people[person], garments[cloth])
+        except InputError as error:
+            done.failed.append(f"{person} {cloth}")
+            logger.warning("%s %s failed: %s", person, cloth, error)
+
+
+class _Recent(Generic[T]):
+    """What `prepare` made of the names that were asked for last."""
+
+    def __init__(self, prepare: Callable[[str], T], most: int) -> None:
+        self._prepare, self._most = prepare, most
+        self._made: OrderedDict[str, T] = OrderedDict()
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._made:
+            self._made[name] = self._prepare(name)
+            if len(self._made) > self._most:
+                self._made.popitem(last=False)
+        self._made.move_to_end(name)
+        return self._made[name]
 
 
 def _distinct(pairs: list[tuple[str, str]], path: Path) -> list[tuple[str, str]]:
@@ -183,11 +221,3 @@ def _distinct(pairs: list[tuple[str, str]], path: Path) -> list[tuple[str, str]]
             raise InputError(f"{path}: '{' '.join(owner)}' and '{' '.join(pair)}' would both be "
                              f"written to {name}; rename one of these files")
     return pairs
-
-
-def _person(fitter: Fitter, folder: dataset.VitonFolder, name: str) -> Person:
-    return fitter.person(folder.image(name), folder.given(name), framed=True)
-
-
-def _garment(fitter: Fitter, folder: dataset.VitonFolder, name: str) -> Garment:
-    return fitter.garment(folder.cloth(name), folder.cloth_mask(name), framed=True)

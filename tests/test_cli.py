@@ -44,10 +44,11 @@ def test_help_loads_neither_numpy_nor_torch() -> None:
     ([PERSON, GARMENT, "--size", "0x768"], 2, "HEIGHTxWIDTH"),
     ([PERSON, GARMENT, "--seed", "-1"], 2, "--seed"),
     (["--pairs", "p.txt", "--data", ".", "--json", "r.json"], 2, "does not go with --json"),
+    ([PERSON, GARMENT, "--batch", "2"], 2, "--batch goes with --pairs"),
     (["--data", "."], 2, "give a person photo and a garment photo"),
     ([PERSON, GARMENT, "-o", "out.gif"], 10, "out.gif"),
     (["nobody.jpg", GARMENT, "-o", "x.jpg"], 3, "nobody.jpg"),
-    ([PERSON, GARMENT, "--device", "cuda:7"], 6, "--device cpu"),
+    ([PERSON, GARMENT, "--device", "cuda:77"], 6, "cuda:77"),
     ([PERSON, GARMENT, "--weights", "nowhere"], 5, "nowhere"),
 ])
 def test_wrong_use_is_one_sentence_and_an_exit_code(

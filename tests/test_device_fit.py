@@ -225,7 +225,7 @@ def test_no_room_names_a_batch(cuda: MadeUpCuda, models: dict[str, Model],
         cuda.room(150 << 20)
         many = DeviceFit(made.fitter.nets, made.gpu, SIZE, 640)
         with pytest.raises(NoRoom, match=r"a batch of 640 does not fit .*; a batch of (\d), about "
-                                         r"\d+ MiB, would: open the Fitter with batch=\1") as no:
+                                         r"\d+ MiB, would: --batch \1, of") as no:
             many.dress([pair], 0, Clock())
         del no  # its frames hold arrays
         gc.collect()

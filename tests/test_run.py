@@ -19,10 +19,11 @@ PIXELS = np.zeros((128, 96, 3), np.uint8)
 class Stub:
     """A Fitter that reads photos and dresses nobody; `broken` makes every fit fail."""
 
-    summary, broken = "stub", False
+    summary, broken, batch = "stub", False, 1
 
     def __init__(self) -> None:
         self.prepared: list[str] = []
+        self.batches: list[list[str]] = []
 
     def person(self, source: Path, given: object, framed: bool) -> str:
         """Its name."""
@@ -32,11 +33,12 @@ class Stub:
         """Its name."""
         return self._read(source)
 
-    def fit(self, person: str, garment: str, seed: int) -> SimpleNamespace:
+    def fit(self, people: list[str], garments: list[str], seed: int) -> list[SimpleNamespace]:
         """Black."""
         if self.broken:
             raise CheckpointError("alias: no such network")
-        return SimpleNamespace(image=PIXELS, timings={"alias": 1.0})
+        self.batches.append([f"{p} {g}" for p, g in zip(people, garments, strict=True)])
+        return [SimpleNamespace(image=PIXELS, timings={"alias": 1.0}) for _ in people]
 
     def _read(self, source: Path) -> str:
         load_image(source)
@@ -78,6 +80,23 @@ def test_a_pair_without_its_photo_fails_alone_and_a_rerun_does_only_that(
     done = run.run_pairs(wanted, {}, log=lambda line: None)
     assert (done.written, done.kept, done.failed) == (1, 2, ["b.jpg none.jpg"])
     assert stub.prepared == ["x.jpg", "c.jpg", "b.jpg"]
+
+
+def test_pairs_are_dressed_a_batch_at_a_time(tmp_path: Path, stub: Stub) -> None:
+    """A pair that cannot be used leaves no gap in its batch; the last batch is what is left."""
+    stub.batch = 2
+    lines: list[str] = []
+    done = run.run_pairs(job(tmp_path, "a.jpg c.jpg\nx.jpg c.jpg\nb.jpg c.jpg\na.jpg b.jpg\n"), {},
+                         log=lines.append)
+    assert (done.written, done.failed) == (2, ["x.jpg c.jpg", "a.jpg b.jpg"])
+    assert stub.batches == [["a.jpg c.jpg", "b.jpg c.jpg"]]
+    assert stub.prepared == ["a.jpg", "c.jpg", "b.jpg"], "each once"
+    save_image(tmp_path / "cloth/b.jpg", PIXELS)
+    done = run.run_pairs(job(tmp_path, "a.jpg c.jpg\nb.jpg b.jpg\na.jpg b.jpg\nb.jpg c.jpg\n"), {},
+                         log=lines.append)
+    assert (done.written, done.kept) == (2, 2)
+    assert stub.batches[1:] == [["b.jpg b.jpg", "a.jpg b.jpg"]]
+    assert [line.split()[0] for line in lines[1:3]] == ["[1/4]", "[3/4]"]
 
 
 def test_what_would_fail_for_every_pair_ends_the_run(tmp_path: Path, stub: Stub) -> None:
