@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from documents import (
@@ -32,6 +33,7 @@ from PIL import Image
 
 from fuw import cli
 from fuw.engine.dataset import read_pairs
+from fuw.engine.fitter import Fitter
 
 COMMANDS: dict[str, click.Command] = {
     "fuw-run": cli.run, "fuw-prepare": cli.prepare, "fuw-export": cli.export,
@@ -152,6 +154,21 @@ def test_the_python_of_the_readme_runs(desk: Path, capsys: pytest.CaptureFixture
     exec(compile(block.text, "README.md", "exec"), {"__name__": "__main__"})
     assert {"me_red.jpg", "me_blue.jpg"} <= {p.name for p in desk.iterdir()}
     assert capsys.readouterr().out.count("alias") == 2
+
+
+@pytest.mark.slow
+def test_the_picture_shows_what_the_demo_gives() -> None:
+    """Person, garment and result side by side; that of the weights before is 17 levels off."""
+    strip = Image.open(ROOT / "examples" / "demo.jpg").convert("RGB")
+    height, width = strip.height, strip.height * 3 // 4
+    with Fitter.open(precision="fp32") as fitter:
+        fit = fitter.fit(fitter.person(ROOT / "examples" / "person_1.jpg"),
+                         fitter.garment(ROOT / "examples" / "garment_1.jpg"))
+    left, right = strip.crop((0, 0, width, height)), strip.crop((strip.width - width, 0,
+                                                                 strip.width, height))
+    for shown, wanted in ((left, fit.person.image), (right, fit.image)):
+        small = Image.fromarray(wanted).resize((width, height), Image.Resampling.BOX)
+        assert np.abs(np.asarray(shown, np.float32) - np.asarray(small)).mean() < 4
 
 
 @pytest.mark.parametrize("document", GUIDES, ids=lambda path: path.name)
