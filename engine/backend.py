@@ -18,6 +18,7 @@ from fuw.engine.arrays import F32
 from fuw.engine.errors import BackendError
 from fuw.engine.overflow import open_guarded
 from fuw.engine.spec import NetSpec
+from fuw.engine.windows import Level
 from fuw.kernels.device import Device, DeviceArray
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ class Model:
         sha256: of the file, as its manifest tells; "" where there is none.
         form: "sparse" for the label-sparse graph of ALIAS, else "".
         dense: what stands in where a label map overflows the sparse graph, or None.
+        static: the same network label-sparse in static shapes, which a GPU then runs, or None.
+        windows: of a static form, the levels whose windows are found in front of its graph.
     """
 
     spec: NetSpec
@@ -50,6 +53,8 @@ class Model:
     sha256: str = ""
     form: str = ""
     dense: Model | None = None
+    static: Model | None = None
+    windows: tuple[Level, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,16 @@ class OnDevice(ABC):
         """`owns`: the device is closed with the session."""
         self._device, self._owns = device, owns
 
+    @property
+    def device(self) -> Device:
+        """Where it runs."""
+        return self._device
+
+    @property
+    def memory(self) -> int:
+        """Bytes of device memory that a run works in, as far as the runtime tells; else 0."""
+        return 0
+
     @abstractmethod
     def queue(self, feeds: Mapping[str, DeviceArray]) -> list[DeviceArray]:
         """Queue a run in the device's order; outputs belong to the caller."""
@@ -34,6 +44,10 @@ class OnDevice(ABC):
         there = {name: self._device.upload(value) for name, value in feeds.items()}
         return [np.asarray(self._device.download(array), np.float32)
                 for array in self.queue(there)]
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up the runtime's memory; a second call does nothing."""
 
     def _close_device(self) -> None:
         if self._owns:

@@ -49,7 +49,7 @@ class BoundSession(OnDevice):
         """
         super().__init__(device, owns)
         self._session = session
-        self._place, self._lock = (kind, number, np.float32), threading.Lock()
+        self._place, self._lock = (kind, number), threading.Lock()
         self._settings = ort.RunOptions()
         # Otherwise every run ends with a wait for the stream.
         self._settings.add_run_config_entry("disable_synchronize_execution_providers", "1")
@@ -70,9 +70,11 @@ class BoundSession(OnDevice):
             try:
                 binding = self._session.io_binding()
                 for name, array in feeds.items():
-                    binding.bind_input(name, *self._place, array.shape, array.pointer)
+                    binding.bind_input(name, *self._place, array.dtype.type, array.shape,
+                                       array.pointer)
                 for name, array in answers.items():
-                    binding.bind_output(name, *self._place, array.shape, array.pointer)
+                    binding.bind_output(name, *self._place, array.dtype.type, array.shape,
+                                        array.pointer)
                 self._session.run_with_iobinding(binding, self._settings)
             except Exception as error:  # ONNX Runtime's own family has no common public base
                 raise failure("ONNX Runtime CUDA failed", error) from error

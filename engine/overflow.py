@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from fuw.engine import windowed
 from fuw.engine.arrays import F32
 
 if TYPE_CHECKING:
@@ -48,53 +49,73 @@ def open_share(seg: F32) -> float:
 
 
 def open_guarded(backend: Backend, model: Model, options: OpenOptions) -> Session:
-    """`backend.open(model, options)`, watched where `model` is a sparse graph."""
+    """`backend.open(model, options)`, watched where `model` is a sparse graph; on a GPU the static
+    form of a network that has one (`fuw.engine.windowed`)."""
+    if model.static is not None and options.device != "cpu":
+        standby = Standby(backend, model.spec.name, model, options)
+        return windowed.opened(backend.open(model.static, options), model.static, standby)
     session = backend.open(model, options)
-    return Guarded(session, backend, model, options) if model.form == SPARSE else session
+    if model.form != SPARSE:
+        return session
+    return Guarded(session, Standby(backend, model.spec.name, model.dense, options))
+
+
+class Standby:
+    """The dense form, opened when a map first needs it; the log says so once."""
+
+    def __init__(self, backend: Backend, name: str, dense: Model | None, options: OpenOptions,
+                 ) -> None:
+        self._backend, self._name, self._dense, self._options = backend, name, dense, options
+        self._session: Session | None = None
+        self._told = False
+        self._lock = threading.Lock()
+
+    def session(self, why: str) -> Session | None:
+        """The dense form's session; None where there is no file of it.
+
+        Args:
+            why: a sentence's beginning: what overflows.
+        """
+        with self._lock:
+            if not self._told:
+                self._told = True
+                form = f"the dense form, {self._dense.path}" if self._dense else (
+                    "the sparse form all the same, for want of a dense file, in more time and "
+                    "memory")
+                log.warning("%s: %s it overflows, so it runs in %s. A map so torn is seldom right: "
+                            "look at the parse", self._name, why, form)
+            if self._session is None and self._dense is not None:
+                self._session = self._backend.open(self._dense, self._options)
+            return self._session
+
+    def close(self) -> None:
+        """Give up its memory; a later call opens it again."""
+        with self._lock:
+            session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
 
 class Guarded:
     """A session of a sparse graph that hands maps past the capacity to the dense one.
 
-    The dense session is opened when a map first needs it. Where no dense file is at hand the
-    sparse graph runs all the same: its answer is exact, and takes more memory and time.
+    Where no dense file is at hand the sparse graph runs all the same: its answer is exact, and
+    takes more memory and time.
     """
 
-    def __init__(self, sparse: Session, backend: Backend, model: Model, options: OpenOptions,
-                 capacity: float = CAPACITY) -> None:
-        self._sparse, self._backend, self._model = sparse, backend, model
-        self._options, self._capacity = options, capacity
-        self._dense: Session | None = None
-        self._told = False
-        self._lock = threading.Lock()
+    def __init__(self, sparse: Session, standby: Standby, capacity: float = CAPACITY) -> None:
+        self._sparse, self._standby, self._capacity = sparse, standby, capacity
 
     def run(self, feeds: Mapping[str, F32]) -> list[F32]:
         """Run once in the form that the map asks for."""
         share = open_share(feeds[LABELS])
-        return (self._sparse if share <= self._capacity else self._overflow(share)).run(feeds)
+        if share <= self._capacity:
+            return self._sparse.run(feeds)
+        why = (f"{100 * share:.0f} % of the parse map's 5x5 windows hold more than one label; past "
+               f"{100 * self._capacity:.0f} %")
+        return (self._standby.session(why) or self._sparse).run(feeds)
 
     def close(self) -> None:
         """Give up both forms' memory."""
-        with self._lock:
-            dense, self._dense = self._dense, None
-        for session in (self._sparse, dense):
-            if session is not None:
-                session.close()
-
-    def _overflow(self, share: float) -> Session:
-        model = self._model
-        with self._lock:
-            if not self._told:
-                self._told = True
-                form = f"the dense form, {model.dense.path}" if model.dense else (
-                    "the sparse form all the same, for want of a dense file, in more time and "
-                    "memory")
-                log.warning("%s: %.0f %% of the parse map's 5x5 windows hold more than one label; "
-                            "past %.0f %% it overflows, so it runs in %s. A map so torn is seldom "
-                            "right: look at the parse", model.spec.name, 100 * share,
-                            100 * self._capacity, form)
-            if model.dense is None:
-                return self._sparse
-            if self._dense is None:
-                self._dense = self._backend.open(model.dense, self._options)
-            return self._dense
+        self._standby.close()
+        self._sparse.close()

@@ -185,6 +185,7 @@ def _export_command(model: Model) -> str:
     """The line that builds the engine of `model`."""
     folder = model.path.parent
     words = f"--{model.precision} --backend trt --networks {model.spec.name}"
+    words += " --alias sparse" if model.windows else ""
     if model.origin != "starter":
         return f"fuw-export --weights {folder.parent if folder.name == 'onnx' else folder} {words}"
     if folder == folder_of("starter"):  # the package's own files stay as they are
@@ -237,7 +238,8 @@ class TrtSession(OnDevice):
         self._lock = threading.Lock()
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         for name in names:
-            if engine.get_tensor_dtype(name) != trt.float32:
+            kind = engine.get_tensor_dtype(name)
+            if kind != trt.float32 and (kind != trt.int32 or name in outputs):
                 raise BackendError(f"the engine's tensor {name} is not float32; it is not one that "
                                    "fuw-export built: run fuw-export --backend trt --force")
         self._outputs = {name: tuple(engine.get_tensor_shape(name)) for name in outputs}

@@ -15,6 +15,7 @@ from fuw.engine.errors import CheckpointError
 from fuw.engine.files import sha256, write_json
 from fuw.engine.networks import network
 from fuw.engine.spec import PRECISIONS, NetSpec
+from fuw.engine.windows import read_levels
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -96,17 +97,25 @@ def _entry(row: Mapping[str, Any]) -> Entry:
     kinds = isinstance(entry.sizes, dict) and isinstance(entry.extra, dict)
     if not kinds or not _counts(entry.batch, *entry.sizes.values()):
         raise TypeError(f"{entry.file} has sizes or extras of a wrong kind")
+    if "static" in entry.extra and not read_levels(entry.extra.get("windows")):
+        raise ValueError(f"{entry.file} has a static form without windows")
     return entry
 
 
 def _formed(model: Model, entry: Entry) -> Model:
-    """`model` with the form that its export chose, and its dense twin where one lies beside it."""
-    form, file = entry.extra.get("form", ""), entry.extra.get("dense")
-    twin = None
-    if isinstance(file, str) and _FILE.fullmatch(file):
-        twin = replace(model, path=model.path.with_name(file),
-                       sha256=str(entry.extra.get("dense_sha256", "")))
-    return replace(model, form=str(form), dense=twin)
+    """`model` with the form that its export chose, and the other forms that lie beside it."""
+    def beside(form: str) -> Model | None:
+        file = entry.extra.get(form)
+        if not (isinstance(file, str) and _FILE.fullmatch(file)):
+            return None
+        return replace(model, path=model.path.with_name(file),
+                       sha256=str(entry.extra.get(f"{form}_sha256", "")))
+
+    static = beside("static")
+    if static is not None:
+        static = replace(static, windows=read_levels(entry.extra["windows"]))
+    return replace(model, form=str(entry.extra.get("form", "")), dense=beside("dense"),
+                   static=static)
 
 
 def _counts(*values: object) -> bool:

@@ -32,26 +32,33 @@ def engine_rows(options: ExportOptions, done: Sequence[Row],
         for name in [r.network for r in done if r.precision == kind and r.file]:
             if progress:
                 progress(name, f"{kind} engine", 0.95)
-            try:
-                rows.append(_row(options, name, kind))
-            except FuwError as error:
-                rows.append(Row(name, kind, "failed", reason=str(error)))
+            for static in (False, True):
+                try:
+                    plain = _plain(options, name, kind)
+                    if model := plain.static if static else plain:
+                        rows.append(_row(options, plain, model))
+                except FuwError as error:
+                    rows.append(Row(name, kind, "failed", reason=str(error)))
     return rows
 
 
-def _row(options: ExportOptions, name: str, kind: str) -> Row:
-    """Build one engine, and prove it where that can be done."""
+def _row(options: ExportOptions, plain: Model, model: Model) -> Row:
+    """Build the engine of `model`, and prove it where that can be done.
+
+    `plain`: itself, or the dense form of a static one.
+    """
     told = BuildOptions(options.builder_level, options.workspace, cache=options.cache)
-    model, missing = _model(options, name, kind), _missing(told.device)
+    name, kind, missing = plain.spec.name, plain.precision, _missing(told.device)
     verdicts: list[Verdict] = []
 
     def prove(plan: bytes) -> None:
-        verdicts.append(_judged(options, model, plan, told.device))
+        verdicts.append(_judged(options, plain, model, plan, told.device))
         if not verdicts[0].ok:
             raise ExportError(f"{verdicts[0]}; the engine is not kept")
 
     built = build_engine(model, told, options.force, None if missing else prove)
-    words = [] if built.seconds else ["there already (--force builds it again)"]
+    words = ["the static sparse form"] if model is not plain else []
+    words += [] if built.seconds else ["there already (--force builds it again)"]
     words.append(f"{built.runtime} engine for "
                  f"{built.gpu or 'any GPU that TensorRT for RTX knows'}")
     if missing:
@@ -73,11 +80,12 @@ def _missing(device: str) -> str:
     return ""
 
 
-def _judged(options: ExportOptions, model: Model, plan: bytes, device: str) -> Verdict:
+def _judged(options: ExportOptions, plain: Model, model: Model, plan: bytes,
+            device: str) -> Verdict:
     """The engine's answers to a proof's inputs, held to the gate of its file's precision."""
     spec, kind = model.spec, model.precision
     inputs = sample_inputs(spec, model.sizes, model.batch)
-    of, want = _reference(options, model, inputs)
+    of, want = _reference(options, plain, inputs)
     got = to_trt.answers(plan, model, inputs, device)
     gate = spec.gates[kind]  # type: ignore[index]  # words in a manifest
     return verify.compare(spec, f"{kind} engine against {of}", gate, want, got)
@@ -98,7 +106,7 @@ def _reference(options: ExportOptions, model: Model, inputs: list[F32]) -> tuple
     return source.name if same else f"{source.name}, {how}", want
 
 
-def _model(options: ExportOptions, name: str, kind: str) -> Model:
+def _plain(options: ExportOptions, name: str, kind: str) -> Model:
     """The file that an engine is made of: of a sparse one the dense twin, whose shapes are static.
     """
     models = find_models(options.folder, kind, options.size or SIZE, options.batch)

@@ -11,7 +11,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from fuw.engine.errors import CheckpointError, ExportError, FuwError
 from fuw.engine.ov import has_bf16
 from fuw.engine.spec import NetSpec, Precision
 from fuw.engine.weights import Entry, file_name
+from fuw.engine.windows import host_windows
 from fuw.export import alias_choice, graph, islands, precision, publish, verify
 from fuw.export.options import ExportOptions, Progress
 from fuw.export.report import Row, row_of
@@ -61,8 +62,7 @@ class Job:
     def _rows(self, source: Source) -> list[Row]:
         sizes = checked_sizes(self.spec, source.variant, self.options.size)
         wanted = {p: self._entry(source, sizes, p) for p in self.options.precisions}
-        form = self.options.alias if source.forms else ""
-        stale = {p: publish.stale(self.out, entry, form if p == "fp32" else "")
+        stale = {p: publish.stale(self.out, entry, self._form(p) if source.forms else "")
                  for p, entry in wanted.items()}
         why = {p: stale[p] or "--force" for p in wanted if self.options.force or stale[p]}
         rows = [self._up_to_date(wanted[p]) for p in wanted if p not in why]
@@ -72,6 +72,13 @@ class Job:
             except Exception as error:
                 rows += [self._failed(kind, error) for kind in why]
         return rows
+
+    def _form(self, kind: str) -> str:
+        """What is asked of a network that has forms. Reduced files are for engines: dense, and
+        where the sparse form is asked for by name, its static kind beside."""
+        if kind == "fp32":
+            return self.options.alias
+        return "static" if self.options.alias == "sparse" else "dense"
 
     def _failed(self, kind: Precision, error: Exception) -> Row:
         """A row for whatever went wrong; of a foreign error the first line, the rest with -v."""
@@ -119,7 +126,7 @@ class Job:
              want: Sequence[F32], why: str) -> Row:
         """Make, prove and publish one file."""
         spec, kind = self.spec, entry.precision
-        with scratch_file(self.out, ".onnx") as made:
+        with scratch_file(self.out, ".onnx") as made, scratch_file(self.out, ".onnx") as static:
             self._step(kind)
             patterns: list[str] = list(spec.fp32_islands)
             extra: dict[str, Any] = {}
@@ -127,6 +134,10 @@ class Job:
                 verdicts, extra = self._fp32(source, plain, made, entry, inputs, want)
             else:
                 verdicts, patterns = self._reduced(plain, made, entry, inputs, want, patterns)
+            forms: dict[str, Path] = {"dense": plain} if extra.get("form") == "sparse" else {}
+            if source.forms and self._form(kind) == "static":
+                proofs, extra["windows"] = self._static(source, static, entry, inputs, want)
+                verdicts, forms = [*verdicts, *proofs], {"static": static}
             self._step(f"{kind} proof")
             failed = [str(v) for v in verdicts if not v.ok]
             share = None if kind == "fp32" else graph.fp32_share(made)
@@ -138,8 +149,7 @@ class Job:
             extra["standing"] = source.standing
             if share is not None:
                 extra["fp32_nodes"] = share
-            beside = plain if extra.get("form") == "sparse" else None
-            publish.publish(self.out, entry, made, extra, beside)
+            publish.publish(self.out, entry, made, extra, forms)
         return row_of(verdicts, precision=kind, status="proved", file=entry.file, bytes=size,
                       islands=share, reason=self._remark(patterns, why))
 
@@ -180,6 +190,28 @@ class Job:
         if not verdict.ok:
             patterns, verdict = islands.widen(plain, self.spec, kind, inputs, judge, patterns)
         return [verdict, *self._prove(made, entry, inputs, want)], patterns
+
+    def _static(self, source: Source, made: Path, entry: Entry, inputs: Sequence[F32],
+                want: Sequence[F32]) -> tuple[list[Verdict], list[tuple[object, ...]]]:
+        """Fill `made` with the static sparse form, reduced, proved as every file is; with its
+        levels, for the manifest."""
+        with scratch_file(self.out, ".onnx") as exact:
+            self._step("static form")
+            levels = source.write_static(exact, entry.batch, self.options.size)
+            feeds = {t.name: x for t, x in zip(self.spec.inputs, inputs, strict=True)}
+            windows, overflow = host_windows(levels, feeds)
+            if overflow:
+                raise ExportError(f"{self.spec.name}: the static sparse form cannot be proved in "
+                                  "this size, its tables do not hold the proof's windows; export "
+                                  "with --alias dense")
+            size = entry.sizes["height"], entry.sizes["width"]
+            more = [t for level in levels for t in level.tensors(entry.batch, *size)]
+            spec = replace(self.spec, name=f"{self.spec.name} static",
+                           inputs=(*self.spec.inputs, *more))
+            job, fed = Job(spec, self.options, self._progress), [*inputs, *windows.values()]
+            job._checked_plain(exact, entry, fed, want)
+            verdicts, _ = job._reduced(exact, made, entry, fed, want, list(spec.fp32_islands))
+        return verdicts, [astuple(level) for level in levels]
 
     def _prove(self, path: Path, entry: Entry, inputs: Sequence[F32],
                want: Sequence[F32]) -> list[Verdict]:

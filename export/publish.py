@@ -19,13 +19,16 @@ from fuw.export.scratch import scratch_file
 from fuw.export.to_onnx import FORMAT
 
 NEW = "new"
+BESIDE = ("dense", "static")  # forms of a network that may lie beside its file
+_OTHERS = {*BESIDE, *(f"{form}_sha256" for form in BESIDE), "windows"}
 COMPARED = ("network", "variant", "precision", "sizes", "batch", "spec", "checkpoint")
 
 
 def stale(folder: Path, wanted: Entry, form: str = "") -> str:
     """Why `wanted` must be exported: `NEW`, or what differs from the file there; "" if nothing.
 
-    `form`: "dense", "sparse" or, to be chosen by timing, "auto"; "" where there is no choice.
+    `form`: "dense", "sparse" or, to be chosen by timing, "auto"; "static" for a static form beside
+    the dense one; "" where there is no choice.
     """
     there = {entry.file: entry for entry in _entries(folder)}.get(wanted.file)
     path = folder / wanted.file
@@ -38,37 +41,39 @@ def stale(folder: Path, wanted: Entry, form: str = "") -> str:
     if there.extra.get("format") != FORMAT:
         return f"written by another exporter (format {there.extra.get('format')}, now {FORMAT})"
     named = {there.file: there.sha256}
-    if "dense" in there.extra:
-        named[_dense_name(there)] = there.extra.get("dense_sha256", "")
+    for other in BESIDE:
+        if other in there.extra:
+            named[_name(there, other)] = there.extra.get(f"{other}_sha256", "")
     for file, proved in named.items():
         if not (folder / file).exists():
             return f"{file} is not there"
         if sha256(folder / file) != proved:
             return f"{file} is not the one that was proved (its hash differs)"
-    was = there.extra.get("form", "dense")
+    was = "static" if "static" in there.extra else there.extra.get("form", "dense")
     if form == "auto" and "timed" not in there.extra:
         return f"form was asked to be {was}, is to be timed"
     return f"form was {was}, is {form}" if form not in ("", "auto", was) else ""
 
 
 def publish(folder: Path, entry: Entry, made: Path, extra: Mapping[str, Any],
-            dense: Path | None = None) -> Entry:
+            beside: Mapping[str, Path] | None = None) -> Entry:
     """Give the proved file `made` its final name and its entry; returns the entry.
 
-    `dense`: a copy of this one is kept beside a sparse file and named in its entry.
+    `beside`: other forms of it, by name out of BESIDE; copies of these are kept and named in the
+    entry. Those that an older entry names are gone.
     """
-    beside: dict[str, Any] = {}
-    if dense is not None:
-        beside = {"dense": _dense_name(entry), "dense_sha256": sha256(dense)}
-    whole = replace(entry, sha256=sha256(made),
-                    extra={**entry.extra, **extra, **beside, "format": FORMAT})
+    told: dict[str, Any] = {key: value for key, value in entry.extra.items() if key not in _OTHERS}
+    for form, path in (beside or {}).items():
+        told |= {form: _name(entry, form), f"{form}_sha256": sha256(path)}
+    whole = replace(entry, sha256=sha256(made), extra={**told, **extra, "format": FORMAT})
     others = [e for e in _entries(folder) if e.file != entry.file]
     write_manifest(folder, others)
-    (folder / _dense_name(entry)).unlink(missing_ok=True)
-    if dense is not None:
+    for form in BESIDE:
+        (folder / _name(entry, form)).unlink(missing_ok=True)
+    for form, path in (beside or {}).items():
         with scratch_file(folder, ".onnx") as copy:
-            shutil.copyfile(dense, copy)
-            copy.replace(folder / _dense_name(entry))
+            shutil.copyfile(path, copy)
+            copy.replace(folder / _name(entry, form))
     made.replace(folder / entry.file)
     write_manifest(folder, [*others, whole])
     return whole
@@ -76,7 +81,7 @@ def publish(folder: Path, entry: Entry, made: Path, extra: Mapping[str, Any],
 
 def plain_file(entry: Entry) -> str:
     """The file of an fp32 entry that holds the plain graph, which reduced files are made from."""
-    return _dense_name(entry) if "dense" in entry.extra else entry.file
+    return _name(entry, "dense") if "dense" in entry.extra else entry.file
 
 
 def shape(entry: Entry) -> tuple[Any, ...]:
@@ -84,8 +89,8 @@ def shape(entry: Entry) -> tuple[Any, ...]:
     return entry.network, tuple(sorted(entry.sizes.items())), entry.batch
 
 
-def _dense_name(entry: Entry) -> str:
-    return entry.file.removesuffix(".onnx") + ".dense.onnx"
+def _name(entry: Entry, form: str) -> str:
+    return entry.file.removesuffix(".onnx") + f".{form}.onnx"
 
 
 def _entries(folder: Path) -> list[Entry]:

@@ -13,11 +13,13 @@ from torch import nn
 
 from fuw.engine.arrays import F32
 from fuw.engine.errors import CheckpointError, ExportError
-from fuw.engine.spec import NetSpec
+from fuw.engine.spec import NetSpec, TensorSpec
 from fuw.engine.weights import Entry, folder_of, read_manifest
+from fuw.engine.windows import Level
 from fuw.export import checkpoints, nets, verify
 from fuw.export.nets.alias_sparse import sparse_module
-from fuw.export.to_onnx import export_onnx
+from fuw.export.nets.alias_static import static_module
+from fuw.export.to_onnx import checked_sizes, export_onnx
 
 
 class Source(Protocol):
@@ -41,7 +43,7 @@ class Source(Protocol):
 
     @property
     def forms(self) -> bool:
-        """Whether `write_form` has a form to write."""
+        """Whether `write_form` and `write_static` have a form to write."""
 
     def write_onnx(self, path: Path, inputs: Sequence[F32], batch: int,
                    size: tuple[int, int] | None) -> list[F32]:
@@ -49,6 +51,11 @@ class Source(Protocol):
 
     def write_form(self, path: Path, batch: int, size: tuple[int, int] | None) -> str:
         """Write the form that CPUs may run better and return its name; "" where there is none."""
+
+    def write_static(self, path: Path, batch: int, size: tuple[int, int] | None,
+                     ) -> tuple[Level, ...]:
+        """Write that form in static shapes, for engines; returns the levels whose windows are found
+        in front of it, none where there is no such form."""
 
 
 # The same function in a graph whose shapes follow the data: a CPU's gain, and no use to engines
@@ -110,17 +117,30 @@ class CheckpointSource:
         self._export(arrange(self._module()), path, batch, size)
         return name
 
-    def _module(self) -> nn.Module:
+    def write_static(self, path: Path, batch: int, size: tuple[int, int] | None,
+                     ) -> tuple[Level, ...]:
+        """Load again, rearrange, export with the windows as inputs."""
+        if not self.forms:
+            return ()
+        module = static_module(self._module())
+        sizes = checked_sizes(self.spec, self.variant, size)
+        picture = sizes["height"], sizes["width"]
+        levels = module.windowed(batch, *picture)
+        self._export(module, path, batch, size,
+                     [tensor for level in levels for tensor in level.tensors(batch, *picture)])
+        return levels
+
+    def _module(self) -> Any:
         with torch.device("meta"):  # every parameter is in the file: none is drawn at random
             module = nets.build(self.spec.name, variant=self.variant)
         state = checkpoints.load(self.path, self.spec.name, self.variant)
         module.load_state_dict(state, strict=True, assign=True)
         return module
 
-    def _export(self, module: nn.Module, path: Path, batch: int,
-                size: tuple[int, int] | None) -> None:
+    def _export(self, module: nn.Module, path: Path, batch: int, size: tuple[int, int] | None,
+                more: Sequence[TensorSpec] = ()) -> None:
         export_onnx(self.spec, module, path, variant=self.variant, batch=batch, size=size,
-                    origin=self.origin, checkpoint=self.checkpoint)
+                    origin=self.origin, checkpoint=self.checkpoint, more=more)
 
 
 @dataclass(frozen=True)
@@ -173,3 +193,8 @@ class StarterSource:
     def write_form(self, path: Path, batch: int, size: tuple[int, int] | None) -> str:
         """The shipped file has the form it was shipped in."""
         return ""
+
+    def write_static(self, path: Path, batch: int, size: tuple[int, int] | None,
+                     ) -> tuple[Level, ...]:
+        """The shipped file has the form it was shipped in."""
+        return ()

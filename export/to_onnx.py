@@ -6,7 +6,8 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -16,7 +17,7 @@ from torch import nn
 
 import fuw
 from fuw.engine.errors import ExportError
-from fuw.engine.spec import NetSpec
+from fuw.engine.spec import NetSpec, TensorSpec
 from fuw.export import graph
 from fuw.export.nets.spectral import fold_spectral_norm
 
@@ -26,7 +27,7 @@ FORMAT = 1  # of what stands in the files; a change makes older exports stale
 
 def export_onnx(spec: NetSpec, module: nn.Module, path: Path, *, variant: str = "official",
                 batch: int = 1, size: tuple[int, int] | None = None, origin: str = "",
-                checkpoint: str = "") -> Path:
+                checkpoint: str = "", more: Sequence[TensorSpec] = ()) -> Path:
     """Write `module` as ONNX, fp32, weights inside the file.
 
     Args:
@@ -39,6 +40,7 @@ def export_onnx(spec: NetSpec, module: nn.Module, path: Path, *, variant: str = 
         size: (height, width) of the picture, where the network follows it (`spec.sized`).
         origin: where the weights come from, in words.
         checkpoint: SHA-256 of the file they come from.
+        more: inputs behind the spec's, of numbers only (`fuw.engine.windows`).
 
     Returns:
         `path`.
@@ -46,15 +48,17 @@ def export_onnx(spec: NetSpec, module: nn.Module, path: Path, *, variant: str = 
     Raises:
         ExportError: a size the network cannot take, or shapes other than the spec's came out.
     """
-    sizes = checked_sizes(spec, variant, size)
-    inputs = tuple(torch.zeros(t.shape(sizes, batch)) for t in spec.inputs)
+    sizes, described = checked_sizes(spec, variant, size), spec.hash(variant)
+    spec = replace(spec, inputs=(*spec.inputs, *more))
+    inputs = tuple(torch.zeros(t.shape(sizes, batch), dtype=getattr(torch, t.dtype))
+                   for t in spec.inputs)
     model = _traced(spec, fold_spectral_norm(module).eval(), inputs)
     graph.name_by_module(model)
     graph.lift_constants(model)
     _check_tensors(spec, model, sizes, batch)
     graph.set_metadata(model, {
         "fuw.network": spec.name, "fuw.variant": variant, "fuw.precision": "fp32",
-        "fuw.spec": spec.hash(variant), "fuw.batch": str(batch), "fuw.format": str(FORMAT),
+        "fuw.spec": described, "fuw.batch": str(batch), "fuw.format": str(FORMAT),
         "fuw.sizes": ",".join(f"{k}={v}" for k, v in sorted(sizes.items())),
         "fuw.origin": origin, "fuw.checkpoint": checkpoint, "fuw.licence": spec.checkpoint.licence,
         "fuw.version": fuw.__version__, "torch.version": torch.__version__.partition("+")[0],

@@ -29,6 +29,7 @@ from fuw.engine.files import write_whole
 from fuw.engine.folders import cache_folder
 from fuw.engine.store import Store
 from fuw.engine.trust import distrust
+from fuw.engine.windows import host_windows
 from fuw.engine.weights import proved
 from fuw.export import graph
 from fuw.kernels.launch import CudaDevice
@@ -166,7 +167,8 @@ def answers(plan: bytes, model: Model, inputs: Sequence[F32], device: str = "cud
         gpu.close()
         raise
     try:
-        return session.run({t.name: x for t, x in zip(model.spec.inputs, inputs, strict=True)})
+        feeds = {t.name: x for t, x in zip(model.spec.inputs, inputs, strict=True)}
+        return session.run(feeds | host_windows(model.windows, feeds)[0])
     finally:
         session.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from fuw.export.chain import Reference
 from fuw.export.precision import convert
 from fuw.export.samples import sample_inputs
 from fuw.export.scratch import scratch_file
+
+log = logging.getLogger(__name__)
 
 HEADROOM = 0.7  # of the gate: other photos err more than the one that was measured
 
@@ -58,6 +61,9 @@ def keep_fp32(reference: Reference, folder: Path, name: str, kind: str, *, whole
         share = graph.fp32_share(made)
         rel_l2 = _prove(spec, entry, plain, made, runtimes, reference.threads)
         publish.publish(folder, entry, made, {"fp32_nodes": share, "rel_l2": rel_l2})
+    if "static" in entry.extra:
+        log.warning("%s: its static sparse form is taken away, since it has not the layers that "
+                    "stay fp32 in %s now", name, entry.file)
     return share
 
 

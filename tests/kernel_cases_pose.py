@@ -2,6 +2,7 @@
 
 import numpy as np
 from kernel_cases import CASES, Pair, Run
+from kernel_cases_windows import WINDOW_CASES
 
 from fuw.kernels import cpu
 from fuw.kernels.cpu import pose
@@ -113,4 +114,4 @@ def found(run: Run) -> list[Pair]:
             Pair(best[..., 2], twin_best[..., 2], atol=1e-5), Pair(best[1], best[0])]
 
 
-ALL_CASES = (*CASES, enlarge, peaks, limbs, highest, skeleton, iuv, found)
+ALL_CASES = (*CASES, enlarge, peaks, limbs, highest, skeleton, iuv, found, *WINDOW_CASES)

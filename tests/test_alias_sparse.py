@@ -1,6 +1,8 @@
-"""The label-sparse ALIAS generator is the dense one, on any map; and does far less."""
+"""The label-sparse ALIAS generator is the dense one, on any map; and does far less. So is its
+static form, told the windows that the twin of its kernels finds."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +12,28 @@ import torch
 from golden_files import compare, fill, golden, inputs
 from PIL import Image
 
+from fuw.engine import trt
 from fuw.engine.networks import network
 from fuw.engine.weights import find_models
+from fuw.engine.windows import Level, host_windows
+from fuw.export import graph
 from fuw.export.alias_case import person_map
+from fuw.export.alias_flops import _norm as norm_flops
 from fuw.export.alias_flops import executed_flops, executed_share
-from fuw.export.nets.alias import ALIASGenerator, ALIASResBlock
+from fuw.export.nets.alias import ALIASGenerator, ALIASNorm, ALIASResBlock
 from fuw.export.nets.alias_sparse import SparseALIAS, sparse_module
+from fuw.export.nets.alias_static import CAPACITY, StaticALIAS, static_module
 from fuw.export.nets.alias_tables import SparseResBlock
 from fuw.export.nets.patterns import find_patterns, label_codes
+from fuw.export.precision import convert
 from fuw.export.samples import sample_inputs
 from fuw.export.to_onnx import export_onnx
+from fuw.export.to_trt import build_plan
 from fuw.kernels import cpu
 
 LIMIT = 1e-4
 H, W = 256, 128
+Levels = tuple[Level, ...]
 LEVELS = 7  # the two largest without a mask, as in the official network of 8
 
 
@@ -85,21 +95,39 @@ def inference() -> object:
         yield
 
 
-def both(alias: ALIASGenerator, seg: torch.Tensor, misalign: torch.Tensor) -> float:
+def run(form: str, alias: ALIASGenerator, case: tuple[torch.Tensor, ...],
+        capacity: int = 1 << 20) -> np.ndarray:
+    """The answer of "sparse" or "static"; of the latter with room for `capacity` windows."""
+    if form == "sparse":
+        return sparse_module(copy.deepcopy(alias))(*case).numpy()
+    module = static_module(copy.deepcopy(alias))
+    x, seg, split_seg, _ = (t.numpy() for t in case)
+    levels = module.windowed(len(x), *x.shape[2:], capacity)
+    windows, overflow = host_windows(levels, {"seg": seg, "seg_div": split_seg})
+    assert not overflow
+    return module(*case, *map(torch.from_numpy, windows.values())).numpy()
+
+
+def far(form: str, alias: ALIASGenerator, seg: torch.Tensor, misalign: torch.Tensor) -> float:
     x = torch.from_numpy(inputs.image("sparse/x", (len(seg), 9, H, W), 0))
     case = (x, seg, split(seg, misalign), misalign)
-    return compare.rel_l2(sparse_module(copy.deepcopy(alias))(*case).numpy(), alias(*case).numpy())
+    return compare.rel_l2(run(form, alias, case), alias(*case).numpy())
 
 
+each_form = pytest.mark.parametrize("form", ["sparse", "static"])
+
+
+@each_form
 @pytest.mark.parametrize("name", label_maps())
-def test_equal_to_dense(alias: ALIASGenerator, name: str) -> None:
+def test_equal_to_dense(alias: ALIASGenerator, name: str, form: str) -> None:
     seg = label_maps()[name]
     soft = torch.from_numpy(inputs.blob("sparse/mis", len(seg), H, W, 0)) * seg[:, 2:3]
-    assert both(alias, seg, soft) < LIMIT
+    assert far(form, alias, seg, soft) < LIMIT
 
 
+@each_form
 @pytest.mark.parametrize("mask", ["zero", "ones", "residue", "mixed"])
-def test_equal_to_dense_for_masks(alias: ALIASGenerator, mask: str) -> None:
+def test_equal_to_dense_for_masks(alias: ALIASGenerator, mask: str, form: str) -> None:
     seg = label_maps()["two people"]
     misalign = {
         "zero": torch.zeros(2, 1, H, W), "ones": torch.ones(2, 1, H, W),
@@ -108,7 +136,7 @@ def test_equal_to_dense_for_masks(alias: ALIASGenerator, mask: str) -> None:
     }[mask]
     if mask == "mixed":
         misalign[1:] = 0
-    assert both(alias, seg, misalign) < LIMIT
+    assert far(form, alias, seg, misalign) < LIMIT
 
 
 def test_residues_of_the_warp_do_not_make_windows() -> None:
@@ -119,16 +147,16 @@ def test_residues_of_the_warp_do_not_make_windows() -> None:
         find_patterns(clean, label_codes(clean)).windows)
 
 
-def test_the_sparse_form_meets_the_official_numbers() -> None:
+def test_the_official_numbers() -> None:
     with torch.device("meta"):
         net = ALIASGenerator()
     arrays = fill.fill_state_dict({k: tuple(v.shape) for k, v in net.state_dict().items()}, 0)
     net.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()}, assign=True)
     case = [torch.from_numpy(a) for a in inputs.alias_case(256, 192, 0, 1, "soft")]
-    result = sparse_module(net.eval())(*case)
+    result = run("sparse", net.eval(), tuple(case))
     with np.load(golden("viton_hd_nets.npz")) as file:
         expected = file["alias/256x192_soft"]
-    assert compare.rel_l2(result.numpy(), expected) < LIMIT
+    assert compare.rel_l2(result, expected) < LIMIT
 
 
 @pytest.mark.parametrize("dense_levels", [1, 5, 7])
@@ -201,15 +229,48 @@ def small_case(seg: torch.Tensor, misalign: torch.Tensor) -> tuple[torch.Tensor,
 
 
 @pytest.mark.golden
+@each_form
 @pytest.mark.parametrize("case", ["00891_00__01430_00", "08909_00__02783_00"])
 @pytest.mark.parametrize("kind", ["real", "pred"])
-def test_equal_to_dense_on_real_parse_maps(alias: ALIASGenerator, case: str, kind: str) -> None:
+def test_equal_to_dense_on_real_parse_maps(alias: ALIASGenerator, case: str, kind: str, form: str,
+                                           ) -> None:
     given = small_case(*real_map(case, kind))
-    sparse = sparse_module(copy.deepcopy(alias))
-    assert compare.rel_l2(sparse(*given).numpy(), alias(*given).numpy()) < LIMIT
+    assert compare.rel_l2(run(form, alias, given), alias(*given).numpy()) < LIMIT
 
 
-def test_equal_to_dense_on_the_starters_prediction(alias: ALIASGenerator) -> None:
+@pytest.mark.golden
+@pytest.mark.parametrize("case", ["00891_00__01430_00", "08909_00__02783_00"])
+def test_real_parse_maps_fit_the_static_forms_tables(case: str) -> None:
+    """With twice the room that they need, on every level of the official network."""
+    seg, misalign = real_map(case, "real")
+    with torch.device("meta"):
+        levels = StaticALIAS(ALIASGenerator()).windowed(1, 1024, 768)
+    assert [level.step for level in levels] == [32, 16, 8, 4, 2, 1]
+    feeds = {"seg": seg.numpy(), "seg_div": split(seg, misalign).numpy()}
+    for level in levels:
+        pixels = 1024 * 768 // level.step**2
+        assert level.capacity == min(CAPACITY, pixels)
+        room = level.capacity if level.capacity == pixels else level.capacity // 2
+        assert not host_windows([replace(level, capacity=room)], feeds)[1]
+
+
+def test_the_static_form_computes_less_than_30_percent() -> None:
+    """With all of its tables' rows, used or not."""
+    with torch.device("meta"):
+        net = ALIASGenerator()
+        levels = StaticALIAS(net).windowed(1, 1024, 768)
+    spared = rows = 0
+    for level in levels:
+        block = net.blocks()[8 - level.step.bit_length()]
+        norms = [m for m in block.children() if isinstance(m, ALIASNorm)]
+        spared += sum(norm_flops(norm, 1024 * 768 // level.step**2) for norm in norms)
+        rows += sum(norm_flops(norm, level.capacity, 9) for norm in norms)
+    dense = 1636.5e9  # ../shared/design/alias_sparse.md
+    assert (dense - spared + rows) / dense == pytest.approx(0.28, abs=0.005)
+
+
+@each_form
+def test_equal_to_dense_on_the_starters_prediction(alias: ALIASGenerator, form: str) -> None:
     model = find_models("starter", "fp32", (1024, 768))["seg"]
     session = ort.InferenceSession(str(model.path), providers=["CPUExecutionProvider"])
     (given,) = sample_inputs(model.spec, model.sizes)
@@ -218,8 +279,7 @@ def test_equal_to_dense_on_the_starters_prediction(alias: ALIASGenerator) -> Non
     seg = torch.from_numpy(cpu.one_hot(cpu.group7(labels), 7))
     warped = torch.from_numpy(inputs.blob("sparse/mis", 1, 1024, 768, 0))
     case = small_case(seg, (seg[:, 2:3] - warped).clamp(min=0))
-    sparse = sparse_module(copy.deepcopy(alias))
-    assert compare.rel_l2(sparse(*case).numpy(), alias(*case).numpy()) < LIMIT
+    assert compare.rel_l2(run(form, alias, case), alias(*case).numpy()) < LIMIT
 
 
 @pytest.mark.golden
@@ -246,6 +306,56 @@ def test_the_exported_graph_takes_any_map(tmp_path: Path) -> None:
         (got,) = session.run(None, {t.name: v.numpy() for t, v in zip(spec.inputs, case,
                                                                         strict=True)})
         assert compare.rel_l2(got, net(*case).numpy()) < LIMIT, name
+
+
+@pytest.fixture(scope="module")
+def static_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[ALIASGenerator, Path, Levels]:
+    """A narrow network of all levels, its static form as a file, and that form's levels."""
+    torch.manual_seed(2)
+    net = ALIASGenerator(0.125).eval()
+    module = static_module(copy.deepcopy(net))
+    levels = module.windowed(1, H, W)
+    path = export_onnx(network("alias"), module, tmp_path_factory.mktemp("static") / "s.onnx",
+                       variant="starter", size=(H, W),
+                       more=[t for level in levels for t in level.tensors(1, H, W)])
+    return net, path, levels
+
+
+def test_the_static_file_takes_any_map_that_fits(
+        static_file: tuple[ALIASGenerator, Path, Levels]) -> None:
+    net, path, levels = static_file
+    kinds = {node.op_type for node in graph.load(path).graph.node}
+    assert not kinds & {"NonZero", "ScatterElements", "ScatterND", "CumSum", "Unique", "Loop", "If"}
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    x = torch.from_numpy(inputs.image("sparse/x", (1, 9, H, W), 0))
+    for name, fits in (("person", True), ("one label", True), ("checkerboard", True),
+                       ("random", False)):
+        seg = label_maps()[name]
+        misalign = torch.from_numpy(inputs.blob("sparse/mis", 1, H, W, 0)) * seg[:, 2:3]
+        case = (x, seg, split(seg, misalign), misalign)
+        feeds = {t.name: v.numpy() for t, v in zip(network("alias").inputs, case, strict=True)}
+        windows, overflow = host_windows(levels, feeds)
+        assert overflow is not fits, name
+        (got,) = session.run(None, feeds | windows)  # one that overflows runs as well: in bounds
+        assert not fits or compare.rel_l2(got, net(*case).numpy()) < LIMIT, name
+
+
+@pytest.mark.slow
+def test_tensorrt_builds_the_static_form(static_file: tuple[ALIASGenerator, Path, Levels],
+                                         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In fp16, by TensorRT for RTX, which needs no GPU and refuses the form for CPUs."""
+    pytest.importorskip("tensorrt_rtx", reason="pip install tensorrt-rtx-cu13",
+                        exc_type=ImportError)
+    monkeypatch.setattr(trt, "PACKAGES", ("tensorrt_rtx",))
+    low = convert(static_file[1], tmp_path / "low.onnx", "fp16", network("alias").fp32_islands).path
+    assert len(build_plan(low, "alias")) > low.stat().st_size  # raises where weights stayed fp32
+
+
+def test_a_size_that_does_not_halve_is_refused() -> None:
+    module = static_module(ALIASGenerator(0.0625, least=8, levels=4))
+    assert [level.step for level in module.windowed(2, 16, 24)] == [2, 1]
+    with pytest.raises(ValueError, match="16x20: both sides must be multiples of 8"):
+        module.windowed(1, 16, 20)
 
 
 def test_codes_name_clean_labels_only() -> None:

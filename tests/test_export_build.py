@@ -11,14 +11,16 @@ import pytest
 import torch
 from tiny_networks import TINY, tiny_network, tiny_spec
 
+from fuw.engine.backend import Model
 from fuw.engine.errors import BackendError, CheckpointError
 from fuw.engine.networks import NETWORKS
 from fuw.engine.spec import Gate, NetSpec
-from fuw.engine.weights import MANIFEST, Entry, read_manifest, write_manifest
+from fuw.engine.weights import MANIFEST, Entry, find_models, read_manifest, write_manifest
 from fuw.export import alias_choice, match, precision, publish, to_onnx
 from fuw.export import options as options_module
 from fuw.export.alias_choice import Timed
 from fuw.export.build import ExportOptions, main_export
+from fuw.export.nets.alias_static import StaticALIAS
 from fuw.export.report import Report
 from fuw.export.sources import find_source
 
@@ -380,6 +382,42 @@ def test_the_form_that_was_asked_for(alias_alone: ExportOptions,
     assert _alias(replace(alias_alone, alias="sparse"))[0] == "up to date"
     monkeypatch.setattr(alias_choice, "timed", lambda *_: Timed("made up", 2.0, 1.0))
     assert _alias(alias_alone)[0] == "proved form was asked to be sparse, is to be timed"
+
+
+@pytest.mark.slow
+def test_the_static_form_for_engines_lies_beside_the_reduced_file(alias_alone: ExportOptions,
+                                                                  ) -> None:
+    asked = replace(alias_alone, alias="sparse", precisions=("fp16",))
+    (row,) = main_export(asked).rows
+    assert row.status == "proved", row.reason
+    assert [v for v in row.verdicts if "alias static fp16 in rounded" in v and "holds" in v]
+    size = tuple(TINY["alias"].sizes[word] for word in ("height", "width"))
+
+    def found() -> Model:
+        return find_models(asked.folder, "fp16", size)["alias"]
+
+    static = found().static
+    assert static is not None and static.path.name == "alias.fp16.static.onnx"
+    assert publish.sha256(static.path) == static.sha256 and static.dense is None
+    named = {v.name for v in onnx.load(static.path).graph.input}
+    assert {level.rows for level in static.windows} < named and static.windows
+    assert "places_1" not in {v.name for v in onnx.load(found().path).graph.input}
+    assert _states(main_export(asked)) == [("alias", "fp16", "up to date")]
+    static.path.unlink()
+    (row,) = main_export(asked).rows
+    assert row.reason == "alias.fp16.static.onnx is not there"
+    (row,) = main_export(replace(asked, alias="auto")).rows
+    assert row.reason == "form was static, is dense" and found().static is None
+    assert not static.path.exists()
+
+
+@pytest.mark.slow
+def test_a_map_that_the_tables_do_not_hold_is_no_proof(alias_alone: ExportOptions,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StaticALIAS.windowed, "__defaults__", (8,))
+    (row,) = main_export(replace(alias_alone, alias="sparse", precisions=("fp16",))).rows
+    assert row.status == "failed" and "export with --alias dense" in row.reason
+    assert not list(alias_alone.folder.glob("*.onnx"))
 
 
 @pytest.mark.parametrize(("network", "mask_size", "variant"), [

@@ -223,6 +223,19 @@ def test_the_export_builds_engines_of_what_was_proved(tmp_path: Path,
     assert again[0].file == rows[0].file and "there already (--force" in again[0].reason
 
 
+def test_a_static_form_has_an_engine_of_its_own(tmp_path: Path,
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = tiny_model(tmp_path)
+    static = replace(plain, path=tmp_path / "static.onnx", sha256="")
+    static.path.write_bytes(plain.path.read_bytes())
+    monkeypatch.setattr(engines, "find_models",
+                        lambda *asked: {"alias": replace(plain, static=static)})
+    options = ExportOptions(backends=("trt",), builder_level=0, cache=tmp_path / "cache")
+    dense, other = engines.engine_rows(options, [Row("alias", "fp32", "proved", "alias.onnx")])
+    assert (dense.status, other.status) == ("built", "built") and dense.file != other.file
+    assert other.reason.startswith("the static sparse form; ") and "static" not in dense.reason
+
+
 @pytest.fixture
 def on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportOptions:
     """A folder with the tiny network, on a machine whose GPU answers as ONNX Runtime does."""

@@ -7,13 +7,15 @@ grows with the windows (7 kB each at full width), so a map of pure noise would t
 takes the dense graph then (`fuw.engine.overflow`). Measured: docs/alias_sparse.md.
 """
 
+from collections.abc import Iterable, Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from fuw.export.nets.alias import ALIASGenerator, level_size, picture
 from fuw.export.nets.alias_tables import FourPixels, SparseResBlock, plain_conv
-from fuw.export.nets.patterns import find_patterns, label_codes
+from fuw.export.nets.patterns import Patterns, find_patterns, label_codes
 from fuw.export.nets.spectral import fold_spectral_norm
 
 DENSE_LEVELS = 2
@@ -49,8 +51,24 @@ class SparseALIAS(nn.Module):
     def forward(self, x: torch.Tensor, seg: torch.Tensor, seg_div: torch.Tensor,
                 misalign: torch.Tensor) -> torch.Tensor:
         """The inputs and the picture of `ALIASGenerator.forward`."""
+        def patterns() -> Iterator[Patterns]:
+            sizes = self.sizes(x)[self.dense_levels :]
+            for block, size in zip(self.sparse_blocks, sizes, strict=True):
+                source = seg_div if block.use_mask_norm else seg
+                labels = F.interpolate(source, size=size, mode="nearest")
+                yield find_patterns(labels, label_codes(labels))
+
+        return self.paint(x, seg, seg_div, misalign, patterns())
+
+    def sizes(self, x: torch.Tensor) -> list[tuple[int, int]]:
+        """Rows and columns of every level, smallest first, for inputs x (b, 9, H, W)."""
         height, width = x.shape[2] // self.shrink, x.shape[3] // self.shrink
-        sizes = [level_size(self.levels, height, width, i) for i in range(self.levels)]
+        return [level_size(self.levels, height, width, i) for i in range(self.levels)]
+
+    def paint(self, x: torch.Tensor, seg: torch.Tensor, seg_div: torch.Tensor,
+              misalign: torch.Tensor, patterns: Iterable[Patterns]) -> torch.Tensor:
+        """The picture, given the windows of every sparse level, smallest first."""
+        sizes = self.sizes(x)
         features = [conv(F.interpolate(x, size=size, mode="nearest"))
                     for conv, size in zip(self.features, sizes, strict=True)]
         y = features[0]
@@ -60,12 +78,12 @@ class SparseALIAS(nn.Module):
                 y = torch.cat((twice, features[level]), 1)
             masked = dense.use_mask_norm
             y = dense(y, seg_div if masked else seg, misalign if masked else None)
-        for level, sparse in enumerate(self.sparse_blocks, self.dense_levels):
-            masked, size = sparse.use_mask_norm, sizes[level]
-            labels = F.interpolate(seg_div if masked else seg, size=size, mode="nearest")
-            mask = F.interpolate(misalign, size=size, mode="nearest") if masked else None
-            patterns = find_patterns(labels, label_codes(labels))
-            y = sparse(y, features[level], patterns, mask)
+        levels = enumerate(zip(self.sparse_blocks, patterns, strict=True), self.dense_levels)
+        for level, (sparse, found) in levels:
+            mask = None
+            if sparse.use_mask_norm:
+                mask = F.interpolate(misalign, size=sizes[level], mode="nearest")
+            y = sparse(y, features[level], found, mask)
         if self.shrink > 1:
             composed: torch.Tensor = self.head(y, x, seg_div)
             return composed

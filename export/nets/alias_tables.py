@@ -43,8 +43,9 @@ class SparseNorm(nn.Module):
         return hidden.flatten(1) @ self.modulation + self.modulation_bias
 
     def table(self, patterns: Patterns) -> torch.Tensor:
-        """(labels + u, 2 * channels): a row for each constant window, then one for each other."""
-        return torch.cat((self.constant_rows, self.rows(patterns.windows, patterns.inside)))
+        """(rows, 2 * channels): a row for each constant window, then one for each other."""
+        rows = self.rows(patterns.windows, patterns.inside)
+        return torch.cat((self.constant_rows, rows)) if patterns.constant else rows
 
     def forward(self, normalized: torch.Tensor, patterns: Patterns) -> torch.Tensor:
         """normalized (b, h, w, c) * (1 + gamma) + beta.

@@ -21,6 +21,7 @@ MOST_LABELS = 8  # for the same bound: 9**5 * sum(MIXERS) < 2**30
 # Of a window's 25 places: the 3x3 that the first convolution sees, at each of the middle 3x3.
 _INNER = [(y + i) * SIDE + x + j
           for y in range(3) for x in range(3) for i in range(3) for j in range(3)]
+_MIDDLE = [y * SIDE + x for y in range(1, SIDE - 1) for x in range(1, SIDE - 1)]
 
 
 class Patterns(NamedTuple):
@@ -32,11 +33,13 @@ class Patterns(NamedTuple):
         windows: (u, 9, 9 * labels) float32: for the 3x3 pixels around the middle, the 3x3 labels
             that conv_shared sees, rows and columns before channels.
         inside: (u, 9, 1) float32, 0 where that pixel is outside the picture.
+        constant: whether a row for each label comes first; else `windows` holds all rows.
     """
 
     row: torch.Tensor
     windows: torch.Tensor
     inside: torch.Tensor
+    constant: bool = True
 
 
 def label_codes(seg: torch.Tensor) -> torch.Tensor:
@@ -117,3 +120,20 @@ def find_patterns(seg: torch.Tensor, code: torch.Tensor) -> Patterns:
     seen = F.pad(seg, (REACH,) * 4).view(-1).index_select(0, place.view(-1))
     seen = seen.view(-1, SIDE * SIDE, labels).index_select(1, torch.tensor(_INNER))
     return Patterns(row.view(b, h, w), seen.reshape(-1, 9, 9 * labels), inside)
+
+
+def placed_patterns(seg: torch.Tensor, row: torch.Tensor, places: torch.Tensor) -> Patterns:
+    """The windows that were found outside of the graph (`fuw.kernels.cpu.windows`).
+
+    Args:
+        seg: (b, labels, H, W) of the picture's size.
+        row: (b, h, w) int32. places: (u, 25) int32 in the flat `seg`, -1 outside of the picture.
+    """
+    _, labels, height, width = seg.shape
+    inside = (places >= 0).to(seg.dtype)
+    channels = torch.arange(labels, dtype=places.dtype) * (height * width)
+    at = places.clamp(min=0)[:, :, None] + channels
+    seen = seg.reshape(-1).index_select(0, at.view(-1)).view(-1, SIDE * SIDE, labels)
+    seen = (seen * inside[:, :, None]).index_select(1, torch.tensor(_INNER))
+    middle = inside.index_select(1, torch.tensor(_MIDDLE))[:, :, None]
+    return Patterns(row, seen.reshape(-1, 9, 9 * labels), middle, constant=False)

@@ -11,6 +11,7 @@ from fuw.kernels.cpu.parse import group7, group13, lip_to_viton, one_hot, schp_l
 from fuw.kernels.cpu.segment import seg_input, seg_labels, seg_noise
 from fuw.kernels.cpu.skeleton import draw_skeleton
 from fuw.kernels.cpu.warp import gmm_input, tps_grid, warp_garment
+from fuw.kernels.cpu.windows import windows
 
 __all__ = [
     "alias_input", "binary_mask", "compose_iuv", "densepose_input", "draw_skeleton",
@@ -18,4 +19,5 @@ __all__ = [
     "misalignment", "one_hot", "openpose_input", "parse_agnostic", "schp_input", "schp_labels",
     "seg_input", "seg_labels", "seg_noise", "signed", "split_seg", "to_image", "to_mask",
     "tps_grid", "tracer_input", "tracer_mask", "u2net_input", "u2net_mask", "warp_garment",
+    "windows",
 ]

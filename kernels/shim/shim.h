@@ -46,6 +46,11 @@ template <class T> static inline T __ldg(const T* p) { return *p; }
 static inline int atomicMin(int* p, int v) { const int old = *p; *p = min(old, v); return old; }
 static inline int atomicMax(int* p, int v) { const int old = *p; *p = max(old, v); return old; }
 static inline int atomicAdd(int* p, int v) { const int old = *p; *p = old + v; return old; }
+static inline int atomicCAS(int* p, int was, int v) {
+    const int old = *p;
+    if (old == was) *p = v;
+    return old;
+}
 
 template <class F> static void host_launch(dim3 g, dim3 b, F&& thread) {
     gridDim = g, blockDim = b;
