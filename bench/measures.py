@@ -107,11 +107,12 @@ def colour_difference(a: U8, b: U8, where: npt.NDArray[np.bool_]) -> float:
     """Median CIEDE2000 over the pixels `where`; u8 sRGB (H, W, 3). nan where there are none."""
     if not where.any():
         return float("nan")
-    la, lb = (_lab(p[where]) for p in (a, b))
+    la, lb = (lab_of(p[where]) for p in (a, b))
     return float(np.median(ciede2000(la, lb)))
 
 
-def _lab(pixels: U8) -> F64:
+def lab_of(pixels: U8) -> F64:
+    """CIE Lab (n, 3) of sRGB colours u8 (n, 3)."""
     scaled = (pixels.astype(np.float32) / 255)[None]
     lab: F64 = cv2.cvtColor(scaled, cv2.COLOR_RGB2Lab)[0].astype(np.float64)
     return lab

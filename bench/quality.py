@@ -3,10 +3,10 @@
     python -m fuw.bench.quality --data DIR --weights starter --json out.json
 
 DIR has the form of `../shared/eval` (its README says how to score): `street/` photos with pixel
-labels, `people/` with the official parse and key points, `cloth/` with masks; a folder that is
-missing is left out. `--figures` adds held-out rendered figures, whose truth is known for every
-stage, unpaired fits included. Networks are asked directly and on the photo as it is; only the
-fits on figures go through the whole chain.
+labels, `people/` with the official parse and key points, `cloth/` with masks, `photos/` of people
+and garments to dress; a folder that is missing is left out. `--figures` adds held-out rendered
+figures, whose truth is known for every stage, unpaired fits included, and dresses random pairs of
+them. Networks are asked directly and on the photo as it is; only fits go through the whole chain.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 import fuw
+from fuw.bench import kept, pairs
 from fuw.bench.measures import (
     Overlap,
     colour_difference,
@@ -32,16 +33,16 @@ from fuw.bench.measures import (
     median,
     ssim,
 )
-from fuw.engine import keypoints, pipeline
+from fuw.engine import keypoints, looks, pipeline
 from fuw.engine.arrays import F32, U8
 from fuw.engine.clock import Clock
 from fuw.engine.errors import FuwError, InputError, NoPersonError
+from fuw.engine.files import write_json
 from fuw.engine.fitter import Fitter
 from fuw.engine.records import Given
 
 GROUPS = ("background", "hair", "skin", "upper", "lower")  # of the real photos, in this order
 OTHER = len(GROUPS)  # not scored, but an error where a group is true
-UNSCORED = 255
 # VITON-HD's parse (10 = neck) to groups; LIP's differs in 10 only (jumpsuits are rare).
 PARSE_GROUPS = {0: (0,), 1: (2,), 2: (10, 13, 14, 15, 16, 17), 3: (5, 6, 7, 11), 4: (8, 9, 12)}
 STREET_GROUPS = {"background": 0, "hair": 1, "skin": 2, "upper": 3, "dress": 3, "lower": 4}
@@ -83,11 +84,7 @@ def street_table(labels: dict[str, Any]) -> U8:
 
 def parse(fitter: Fitter, photo: U8) -> U8:
     """The parser's own answer on a photo as it is, label ids u8 (H, W)."""
-    nets, ops = fitter.nets, fitter.ops
-    size = nets.fit("schp")["size"]
-    (logits,) = nets["schp"](ops.schp_input(photo, size))
-    labels: U8 = ops.schp_labels(logits, photo.shape[0], photo.shape[1], size)
-    return labels
+    return looks.parse_labels(fitter.nets, fitter.ops, photo)
 
 
 def body(fitter: Fitter, photo: U8) -> F32 | None:
@@ -154,6 +151,18 @@ def cloth(fitter: Fitter, folder: Path, report: Report) -> None:
         report.put("cloth_iou_worst", min(scores), len(scores))
 
 
+def photos(fitter: Fitter, folder: Path, report: Report) -> None:
+    """photos_kept_*: how much of every picture's face, hair and trousers is the person's own."""
+    found: dict[str, list[float]] = {}
+    for picture, fit in kept.fits(fitter, folder):
+        for region, value in kept.kept(fit).items():
+            report.put(f"photos_kept_{region}_ssim {picture}", value, 1)
+            found.setdefault(region, []).append(value)
+    for region, values in found.items():
+        report.put(f"photos_kept_{region}_ssim", float(np.mean(values)), len(values))
+        report.put(f"photos_kept_{region}_ssim_worst", min(values), len(values))
+
+
 @dataclass
 class _Figures:
     """Sums over held-out figures."""
@@ -187,6 +196,20 @@ def figures(fitter: Fitter, folder: Path, report: Report, most: int) -> None:
         for name, dressed in (("unpaired", figure.a), ("paired", figure.b)):
             _fit(fitter, sums, name, enlarged(dressed.person), garment, figure.b)
     _put_figures(report, sums, len(seeds))
+    random_pairs(fitter, folder, report, seeds)
+
+
+def random_pairs(fitter: Fitter, folder: Path, report: Report, seeds: list[int]) -> None:
+    """pairs_*: as many random pairs as there are figures, for signs of a collapse."""
+    sample_io = importlib.import_module("fuw.starter.figures.sample_io")
+    done = pairs.dress(fitter, lambda i: enlarged(sample_io.read(folder, seeds[i]).a.person),
+                       lambda i: enlarged(sample_io.read(folder, seeds[i]).b.garment),
+                       len(seeds), len(seeds))
+    if len(done.worn) > 1:
+        for name, value in done.figures().items():
+            report.put(f"pairs_{name}", value, len(done.worn))
+    if done.nobody:
+        report.put("pairs_nobody", float(done.nobody), len(seeds))
 
 
 def _fit(fitter: Fitter, sums: _Figures, name: str, photo: U8, garment: U8, truth: Any) -> None:
@@ -244,7 +267,7 @@ def _put_figures(report: Report, sums: _Figures, count: int) -> None:
 
 
 PARTS: dict[str, Callable[[Fitter, Path, Report], None]] = {
-    "cloth": cloth, "people": people, "street": street}
+    "cloth": cloth, "people": people, "street": street, "photos": photos}
 
 
 def measure(fitter: Fitter, data: Path | None, held_out: Path | None, most: int) -> Report:
@@ -256,7 +279,8 @@ def measure(fitter: Fitter, data: Path | None, held_out: Path | None, most: int)
         figures(fitter, held_out, report, most)
     if not report.figures:
         raise FuwError(f"there is nothing to measure in {data or held_out}: expected street/, "
-                       "people/ or cloth/ (see the README of the evaluation set), or figures")
+                       "people/, cloth/ or photos/ (see the README of the evaluation set), or "
+                       "figures")
     return report
 
 
@@ -270,7 +294,7 @@ def _present(data: Path | None) -> Iterator[tuple[str, Callable[[Fitter, Path, R
               help="folder of the form of shared/eval")
 @click.option("--figures", "held_out", type=click.Path(path_type=Path, exists=True),
               help="folder of held-out rendered figures")
-@click.option("--most", default=100, show_default=True, help="figures to take at the most")
+@click.option("--most", default=200, show_default=True, help="figures to take at the most")
 @click.option("--weights", default="starter", show_default=True)
 @click.option("--backend", default="auto", show_default=True)
 @click.option("--precision", default="auto", show_default=True)
@@ -285,7 +309,7 @@ def main(data: Path | None, held_out: Path | None, most: int, weights: str, back
     for name, value in report.figures.items():
         click.echo(f"{name:32} {value:8.4f}  ({report.samples[name]})")
     if out is not None:
-        out.write_text(json.dumps(record, indent=1) + "\n")
+        write_json(out, record)
 
 
 if __name__ == "__main__":
