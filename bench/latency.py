@@ -260,7 +260,8 @@ class _Suite:
         if not main.backend.startswith(("openvino", "ort")):
             return {}
         models = find_models(main.weights, "fp32", main.size)
-        found = {name: work.counted(models[name].path) for name in CHAIN}
+        found = {name: work.counted(model.path).times(len(model.spec.variant(model.variant).views))
+                 for name, model in models.items() if name in CHAIN}
         if models["alias"].variant == "official":
             dense, executed = work.sparse_alias(scene, self.options.width)
             found["alias"] = replace(found["alias"], gflop=executed, dense_gflop=dense)

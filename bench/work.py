@@ -17,7 +17,7 @@ CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "M
 
 @dataclass(frozen=True)
 class Work:
-    """Of one run of a network.
+    """Of a network in one chain.
 
     Attributes:
         gflop: executed; 2 per multiply-add, convolutions and products only.
@@ -28,6 +28,10 @@ class Work:
     gflop: float
     dense_gflop: float
     values: float
+
+    def times(self, runs: int) -> Work:
+        """Of so many runs."""
+        return Work(runs * self.gflop, runs * self.dense_gflop, runs * self.values)
 
 
 def counted(path: Path) -> Work:

@@ -28,6 +28,7 @@ from fuw.engine.errors import BackendError, FuwError, InputError
 from fuw.engine.fitter import Fitter
 from fuw.engine.networks import network
 from fuw.engine.ops import Ops, cpu_ops
+from fuw.engine.weights import find_models
 
 EXAMPLES = Path(fuw.__file__).parent / "examples"
 PHOTOS = EXAMPLES / "person_1.jpg", EXAMPLES / "garment_1.jpg"
@@ -176,7 +177,9 @@ def test_a_run_holds_every_row_and_what_goes_with_it(result: dict[str, Any]) -> 
     assert ours["traffic"]["calls"] == looks and ours["traffic"]["bytes_in"] > 10**7
     assert run["fit_memory"]["resident"] == ["alias", "gmm", "seg"]
     assert result["summary"]["psnr_db"] > 20 and result["summary"]["baseline"] is None
-    assert run["work"]["alias"]["gflop"] > 1
+    once = work.counted(find_models("starter", "fp32", (1024, 768))["schp"].path).gflop
+    assert run["work"]["schp"]["gflop"] == pytest.approx(
+        len(network("schp").variant("starter").views) * once)
 
 
 def test_reports_say_what_the_result_holds(result: dict[str, Any], tmp_path: Path) -> None:
