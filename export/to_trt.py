@@ -29,8 +29,8 @@ from fuw.engine.files import write_whole
 from fuw.engine.folders import cache_folder
 from fuw.engine.store import Store
 from fuw.engine.trust import distrust
-from fuw.engine.windows import host_windows
 from fuw.engine.weights import proved
+from fuw.engine.windows import host_windows
 from fuw.export import graph
 from fuw.kernels.launch import CudaDevice
 

@@ -7,6 +7,7 @@ number of rows. A map with more windows than that overflows it and takes the den
 from collections.abc import Iterator
 
 import torch
+
 from fuw.engine.windows import Level
 from fuw.export.nets.alias import ALIASGenerator
 from fuw.export.nets.alias_sparse import DENSE_LEVELS, SparseALIAS
