@@ -85,6 +85,11 @@ class Timed:
         found: tuple[View, ...] = self.nets.views(name)
         return found
 
+    def keeps(self) -> tuple[int, ...]:
+        """As the networks inside say."""
+        found: tuple[int, ...] = self.nets.keeps()
+        return found
+
 
 def handing(ops: Ops, groups: U8) -> Ops:
     """`ops` whose seg_labels does its work and then hands `groups` on: made-up weights predict

@@ -72,6 +72,10 @@ class EagerNetworks(Mapping[str, EagerNetwork]):
         """Official networks look once."""
         return network(name).variant("official").views
 
+    def keeps(self) -> tuple[int, ...]:
+        """Nothing beyond the official labels."""
+        return ()
+
 
 class EagerOps(Ops):
     """`Ops` with the two steps that the official script does in Torch at full size."""

@@ -22,6 +22,7 @@ from fuw.engine.images import load_image, load_mask, load_parse, save_image
 from fuw.engine.openpose_json import read_openpose_json, write_openpose_json
 from fuw.engine.palettes import colour_iuv, iuv_from_colours, save_labels
 from fuw.engine.records import Garment, Given, Person
+from fuw.kernels.cpu.agnostic import OFFICIAL_HEIGHT, image_agnostic
 
 SIZE = (1024, 768)  # height, width: what the preprocessing files count in
 PAIRS = "test_pairs.txt"
@@ -161,7 +162,7 @@ class VitonFolder:
             "skeleton": lambda p: save_image(p, person.skeleton),
             "parse": lambda p: save_labels(p, person.parse),
             "parse-agnostic": lambda p: save_labels(p, person.parse_agnostic),
-            "agnostic": lambda p: save_image(p, person.agnostic),
+            "agnostic": lambda p: save_image(p, official_agnostic(person)),
             "image": lambda p: save_image(p, person.image),
         }
         if (iuv := person.iuv) is not None:
@@ -261,3 +262,9 @@ def _picture(path: Path, size: tuple[int, int]) -> U8:
         raise InputError(f"{path}: is {pixels.shape[1]}x{pixels.shape[0]} but its photo is "
                          f"{size[1]}x{size[0]}; make it again from that photo")
     return pixels
+
+
+def official_agnostic(person: Person) -> U8:
+    """I_a as the official data set has it, whatever the networks at hand want kept in theirs."""
+    scale = person.image.shape[0] / OFFICIAL_HEIGHT
+    return image_agnostic(person.image, person.parse, person.body, scale)

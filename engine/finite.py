@@ -96,3 +96,7 @@ class Watched:
     def views(self, name: str) -> tuple[View, ...]:
         """How often the network looks at a picture."""
         return self._nets.views(name)
+
+    def keeps(self) -> tuple[int, ...]:
+        """Label ids that I_a keeps beyond the official ones."""
+        return self._nets.keeps()

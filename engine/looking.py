@@ -50,6 +50,10 @@ class Looking:
         """How often the network looks at a picture."""
         return self._nets.views(name)
 
+    def keeps(self) -> tuple[int, ...]:
+        """Label ids that I_a keeps beyond the official ones."""
+        return self._nets.keeps()
+
     def labels(self, name: str) -> str:
         """Label convention of a parser."""
         return self._nets.labels(name)

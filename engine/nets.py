@@ -38,6 +38,9 @@ class NetsOf(FitNets[F_co], Protocol[F_co]):
     def views(self, name: str) -> tuple[View, ...]:
         """How often the network looks at a picture."""
 
+    def keeps(self) -> tuple[int, ...]:
+        """Label ids that I_a keeps beyond the official ones."""
+
 
 Nets = NetsOf[F32]
 
@@ -101,6 +104,13 @@ class Networks(Mapping[str, Network]):
         """How often the network looks at a picture."""
         model = self[name].model
         return model.spec.variant(model.variant).views
+
+    def keeps(self) -> tuple[int, ...]:
+        """Label ids that I_a keeps beyond the official ones: those that both networks that see
+        it want kept."""
+        models = [self._nets[name].model for name in ("gmm", "alias") if name in self._nets]
+        wanted = [set(m.spec.variant(m.variant).keeps) for m in models]
+        return tuple(sorted(set.intersection(*wanted))) if wanted else ()
 
     def origins(self) -> dict[str, str]:
         """Where each network's weights came from."""

@@ -69,6 +69,9 @@ class PersonOps(Protocol[U, F]):
     def parse_agnostic(self, parse: U, body: F32, scale: float) -> U:
         """S without the garment's region."""
 
+    def as_kept(self, parse: U, ids: tuple[int, ...]) -> U:
+        """The parse for an `image_agnostic` that keeps `ids` too."""
+
     def image_agnostic(self, image: U, parse: U, body: F32, scale: float) -> U:
         """I_a."""
 
@@ -157,6 +160,7 @@ class Ops:
     densepose_input = staticmethod(cpu.densepose_input)
     compose_iuv = staticmethod(cpu.compose_iuv)
     parse_agnostic = staticmethod(cpu.parse_agnostic)
+    as_kept = staticmethod(cpu.as_kept)
     image_agnostic = staticmethod(cpu.image_agnostic)
     group13 = staticmethod(cpu.group13)
     group7 = staticmethod(cpu.group7)

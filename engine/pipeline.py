@@ -60,7 +60,8 @@ def prepare_person(nets: NetsOf[F], ops: PersonOps[U, F], image: U, clock: Clock
     with clock("agnostic"):
         scale = image.shape[0] / OFFICIAL_HEIGHT
         S_a = ops.parse_agnostic(S, J, scale)
-        I_a = ops.image_agnostic(image, S, J, scale)
+        keeps = nets.keeps()
+        I_a = ops.image_agnostic(image, ops.as_kept(S, keeps) if keeps else S, J, scale)
         groups = ops.group13(S_a)
     # The hands last: a host that waits for them has queued everything else by then.
     hands = given.hands if given.hands is not None else find_hands(nets, ops, image, J, clock)

@@ -127,6 +127,8 @@ class Variant:
         fit: parameters of the pre-processing twin, for example {"shorter": 800}.
         labels: label ids of a parser: "lip" (SCHP's LIP set) or "viton" (10 = neck).
         views: how often a picture is looked at; the official networks look once.
+        keeps: label ids that I_a keeps beyond the official ones, where a network that sees it
+            does better so.
     """
 
     width: float = 1.0
@@ -135,6 +137,7 @@ class Variant:
     fit: Mapping[str, int] = field(default_factory=dict)
     labels: Literal["", "lip", "viton"] = ""
     views: tuple[View, ...] = (View(),)
+    keeps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -191,12 +194,13 @@ class NetSpec:
         """Sixteen hex digits that change whenever what an export holds changes.
 
         Addresses, licences, gates and words may change without making an export stale, and so may
-        the number of looks: a file answers one at a time.
+        the number of looks or what I_a keeps: that is how a file is asked.
         Raises UnknownNetwork where there is no such variant.
         """
         self.variant(variant)
         whole = asdict(self)
         data = {k: whole[k] for k in ("name", "module", "inputs", "outputs", "fp32_islands")}
-        data["variant"] = {k: v for k, v in whole["variants"][variant].items() if k != "views"}
+        data["variant"] = {k: v for k, v in whole["variants"][variant].items()
+                           if k not in ("views", "keeps")}
         text = json.dumps(data, sort_keys=True, default=dict)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from fuw.engine.framing import whole_frame
 from fuw.engine.images import save_image
 from fuw.engine.palettes import LABELS
 from fuw.engine.records import Garment, Person
+from fuw.kernels.cpu import image_agnostic
 
 SIZE = (1024, 768)
 
@@ -231,3 +233,11 @@ def test_killed_at_random_moments_files_are_complete_or_absent(tmp_path):
     folder = dataset.VitonFolder(tmp_path)
     assert all(folder.has_person(f"{i:05d}_00.jpg") for i in range(30))
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_the_agnostic_picture_is_the_official_one_whatever_the_networks_keep(tmp_path):
+    made, wearer = dataset.VitonFolder.create(tmp_path / "data"), person()
+    made.write_person("00001_00.jpg", replace(wearer, agnostic=np.zeros_like(wearer.image)))
+    written = np.asarray(Image.open(made.path("agnostic", "00001_00.jpg"))).astype(int)
+    wanted = image_agnostic(wearer.image, wearer.parse, wearer.body).astype(int)
+    assert np.abs(written - wanted).mean() < 3  # JPEG

@@ -1,6 +1,7 @@
 """Several looks at a picture: mirrored ones come back exchanged, squares lie where they were."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -8,8 +9,11 @@ import numpy as np
 import pytest
 
 from fuw.engine import looks as asked
+from fuw.engine.backend import Model, OpenOptions
+from fuw.engine.nets import Networks
 from fuw.engine.networks import NETWORKS
 from fuw.engine.ops import cpu_ops
+from fuw.engine.ort import OrtCpu
 from fuw.engine.spec import View
 from fuw.kernels.cpu import looks, schp_labels
 from fuw.kernels.cpu.fit import schp_affine
@@ -164,8 +168,21 @@ def test_official_networks_look_once_and_no_file_goes_stale_by_looks() -> None:
     for spec in NETWORKS.values():
         for name, variant in spec.variants.items():
             if name.startswith("official"):
-                assert variant.views == (View(),)
+                assert variant.views == (View(),) and variant.keeps == ()
             other = replace(spec, variants={**spec.variants, name: replace(
-                variant, views=(*variant.views, View()))})
+                variant, views=(*variant.views, View()), keeps=(3,))})
             assert other.hash(name) == spec.hash(name)
     assert len(NETWORKS["openpose_body"].variant("starter").views) == 2
+
+
+def test_hair_is_kept_where_both_try_on_networks_want_it() -> None:
+    def networks(**variants: str) -> Networks:
+        models = {name: Model(NETWORKS[name], variant, Path("none.onnx"), "fp32",
+                              NETWORKS[name].sizes(variant, (1024, 768)))
+                  for name, variant in variants.items()}
+        return Networks(models, OrtCpu(), OpenOptions(1), "u2net", "made up")
+
+    assert networks(gmm="starter", alias="starter").keeps() == (1, 2)
+    assert networks(gmm="official", alias="starter").keeps() == ()
+    assert networks(gmm="official", alias="official").keeps() == ()
+    assert networks(seg="starter").keeps() == ()

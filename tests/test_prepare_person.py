@@ -42,6 +42,12 @@ class Nets:
         """Once."""
         return (View(),)
 
+    def keeps(self) -> tuple[int, ...]:
+        """What a test says."""
+        return self.kept
+
+    kept: tuple[int, ...] = ()
+
 
 def prepare(nets: Nets, **known: Any) -> Any:
     image = np.full((H, W, 3), 90, np.uint8)
@@ -60,3 +66,18 @@ def test_densepose_runs_for_a_given_parse_only_where_a_neck_must_be_found(
 def test_nobody_in_a_framed_picture_is_an_error() -> None:
     with pytest.raises(NoPersonError, match="--pose"):
         prepare(Nets())
+
+
+def test_what_the_networks_want_kept_stays_in_the_agnostic_picture() -> None:
+    """Hair before the shoulders: erased officially, kept where both try-on networks say so."""
+    parse = np.full((H, W), 5, np.uint8)
+    parse[40:120, 60:100] = 2
+    nets, keeping = Nets(), Nets()
+    keeping.kept = (1, 2)
+    known = {"body": standing(H, W), "hands": np.zeros((2, 21, 3), np.float32), "parse": parse}
+    official, kept = (prepare(n, **known) for n in (nets, keeping))
+    assert (official.agnostic[parse == 2] == 128).all(-1).any()
+    assert (kept.agnostic[parse == 2] == 90).all()
+    assert np.array_equal(kept.agnostic[parse == 5], official.agnostic[parse == 5])
+    assert np.array_equal(kept.parse, official.parse)  # the parse itself knows nothing of it
+    assert np.array_equal(kept.groups_agnostic, official.groups_agnostic)

@@ -1,6 +1,6 @@
 """CPU twins of every pre- and post-processing step: the definition, and what the CPU runs."""
 
-from fuw.kernels.cpu.agnostic import image_agnostic, parse_agnostic
+from fuw.kernels.cpu.agnostic import as_kept, image_agnostic, parse_agnostic
 from fuw.kernels.cpu.compose import alias_input, misalignment, split_seg, to_image, to_mask
 from fuw.kernels.cpu.fit import schp_input, signed
 from fuw.kernels.cpu.fit_mask import tracer_input, u2net_input
@@ -14,7 +14,7 @@ from fuw.kernels.cpu.warp import gmm_input, tps_grid, warp_garment
 from fuw.kernels.cpu.windows import windows
 
 __all__ = [
-    "alias_input", "binary_mask", "compose_iuv", "densepose_input", "draw_skeleton",
+    "alias_input", "as_kept", "binary_mask", "compose_iuv", "densepose_input", "draw_skeleton",
     "gmm_input", "group13", "group7", "hand_input", "image_agnostic", "lip_to_viton",
     "misalignment", "one_hot", "openpose_input", "parse_agnostic", "schp_input", "schp_labels",
     "seg_input", "seg_labels", "seg_noise", "signed", "split_seg", "to_image", "to_mask",

@@ -151,6 +151,19 @@ def parse_agnostic(parse: U8, body: F32, scale: float = 1.0) -> U8:
     return result
 
 
+def kept_table(ids: tuple[int, ...]) -> U8:
+    """Label -> label, u8 (256,): `ids` become face, which `image_agnostic` keeps."""
+    table = np.arange(256, dtype=np.uint8)
+    table[list(ids)] = KEPT[1]
+    return table
+
+
+def as_kept(parse: U8, ids: tuple[int, ...]) -> U8:
+    """The parse u8 (H, W) for an `image_agnostic` that is to keep `ids` too."""
+    kept: U8 = kept_table(ids)[parse]
+    return kept
+
+
 def image_agnostic(image: U8, parse: U8, body: F32, scale: float = 1.0) -> U8:
     """Photo RGB u8 (H, W, 3), arms, torso and neck grey (128); face and lower body come back."""
     grey = draw_mask(body_shapes(body, scale), *parse.shape) != 0
