@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from fuw.engine.arrays import F32, Any
-from fuw.kernels.cpu.agnostic import Shape, arm_shapes, body_shapes
+from fuw.kernels.cpu.agnostic import Shape, arm_shapes, body_shapes, kept_table
 from fuw.kernels.cpu.parse import TABLE_7, TABLE_13, lip_rules, schp_taps
 from fuw.kernels.cpu.segment import blurred_taps
 from fuw.kernels.cpu.segment import seg_noise as host_noise
@@ -170,6 +170,10 @@ class GpuOps(GpuSteps):
                   *self._spans(arm_shapes(body, 14, scale), height, width),
                   *self._spans(arm_shapes(body, 15, scale), height, width), out, height, width)
         return out
+
+    def as_kept(self, parse: DeviceArray, ids: tuple[int, ...]) -> DeviceArray:
+        """See cpu.as_kept."""
+        return self._regroup(parse, f"kept{ids}", kept_table(ids))
 
     def image_agnostic(self, image: DeviceArray, parse: DeviceArray, body: F32,
                        scale: float = 1.0) -> DeviceArray:

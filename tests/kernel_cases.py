@@ -148,6 +148,8 @@ def agnostic(run: Run) -> list[Pair]:
     for body in (run.body(), np.zeros((25, 3), np.float32)):
         ours = run.steps.parse_agnostic(run.up(parse), body, scale)
         pairs.append(Pair(run.down(ours), cpu.parse_agnostic(parse, body, scale), share=2e-4))
+        pairs += [Pair(run.down(run.steps.as_kept(run.up(parse), ids)), cpu.as_kept(parse, ids))
+                  for ids in ((1, 2), ())]
         picture = run.steps.image_agnostic(run.up(image), run.up(parse), body, scale)
         pairs.append(Pair(run.down(picture), cpu.image_agnostic(image, parse, body, scale),
                           share=2e-4))
