@@ -11,10 +11,12 @@ from made_up_cuda import MadeUpCuda, install
 from shim_device import build
 
 
-@pytest.fixture(autouse=True)
-def _quiet_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Caches of a test run never touch the user's own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Caches of a test run never touch the user's own; set before a module's fixtures open any."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,23 @@ tiny = pytest.importorskip("tiny", reason="onnx, which makes the test's network,
 
 from fuw.engine.backend import Backend, Model, OpenOptions  # noqa: E402
 from fuw.engine.errors import CheckpointError  # noqa: E402
+from fuw.engine.folders import cache_folder  # noqa: E402
 from fuw.engine.ort import OrtCpu  # noqa: E402
 from fuw.engine.ov import OpenVino  # noqa: E402
 from fuw.engine.store import stores  # noqa: E402
 
 RUNTIMES = {"openvino": OpenVino(), "ort-cpu": OrtCpu()}
+
+
+@pytest.fixture(scope="module")
+def cache_of_a_module() -> Path:
+    """Where a Fitter of a module's fixture keeps what it compiles."""
+    return cache_folder()
+
+
+def test_no_test_touches_the_users_own_cache(cache_of_a_module: Path,
+                                             tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert cache_of_a_module.is_relative_to(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
