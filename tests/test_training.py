@@ -16,7 +16,7 @@ from fuw.engine import keypoints  # noqa: E402
 from fuw.export.nets import build  # noqa: E402
 from fuw.export.nets.tps import tps_grid  # noqa: E402
 from fuw.starter.figures import sample_io  # noqa: E402
-from fuw.starter.training import augment, body, gmm, losses, resize, run, start  # noqa: E402
+from fuw.starter.training import alias, augment, body, gmm, losses, resize, run, start  # noqa: E402
 from fuw.starter.training.data import Figures, Photos, Sample  # noqa: E402
 from fuw.starter.training.loop import Plan, Trainer, rate  # noqa: E402
 from fuw.starter.training.norms import add_norms, fold_norms  # noqa: E402
@@ -288,6 +288,31 @@ def test_every_task_makes_samples_that_its_network_can_learn_from(
     assert torch.isfinite(loss) and parts
     moved = [p for p in net.parameters() if p.grad is not None and p.grad.abs().sum() > 0]
     assert len(moved) > 0.8 * len(list(net.parameters()))
+
+
+@pytest.mark.parametrize("gan", [False, True], ids=["first", "last phase"])
+def test_painting_learns_from_what_the_networks_before_it_say(
+    gan: bool, figures: Figures, photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in alias.FROZEN:
+        torch.save({"ema": build(name, variant="starter").state_dict()}, tmp_path / f"{name}.pt")
+    task = alias.Painting(figures, photos, weights=tmp_path, size=256, gan=gan, perceive=False)
+    batch = torch.utils.data.default_collate([task.draw(rng(k)) for k in range(2)])
+    net = task.build().train()
+    loss, parts = task.loss(net, batch)
+    loss.backward()
+    assert torch.isfinite(loss) and ("critic" in parts) == gan
+    moved = [p for p in net.parameters() if p.grad is not None and p.grad.abs().sum() > 0]
+    assert len(moved) > 0.8 * len(list(net.parameters()))
+    # The gates' teacher counts in full at first, hardly in the last phase.
+    name = "CHOICE_LAST" if gan else "CHOICE"
+    weight = 0.1 if gan else 1.0
+    monkeypatch.setattr(alias, name, 0.0)
+    monkeypatch.setattr(task, "_judge", lambda *_: (torch.zeros(()), torch.zeros(()), 0.0))
+    without = float(task.loss(net, batch)[0].detach())
+    monkeypatch.setattr(alias, name, weight)
+    taught = float(task.loss(net, batch)[0].detach()) - without
+    assert taught == pytest.approx(weight * parts["choice"], rel=0.05)
 
 
 def test_a_small_generator_grows_by_a_level(tmp_path: Path) -> None:

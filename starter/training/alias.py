@@ -37,7 +37,10 @@ from fuw.starter.training.losses import feature_matching, hinge_discriminator, h
 from fuw.starter.training.start import grow
 
 FULL_HEIGHT = 512  # a level less at 256
-L1, EDGES, CHOICE, PERCEPT, GAN, MATCHING = 3.0, 1.0, 1.0, 1.0, 0.1, 1.0
+L1, EDGES, CHOICE, PERCEPT, GAN, MATCHING = 5.0, 1.0, 1.0, 1.0, 0.1, 1.0
+# In the last phase. The teacher's answers are soft, so gates that only follow it hedge, which
+# shows as ghosts of sleeves and a pale outline; gates that choose learn more from the picture.
+CHOICE_LAST = 0.1
 SKIN, SKIN_IDS = 0.3, (10, 13, 14, 15, 16, 17)  # neck, face, arms, legs
 SURE = 0.02  # a colour that is off by this much more than another is chosen e times less
 NEAR = 4  # three times as many pixels are those over which colours are compared
@@ -63,7 +66,7 @@ class Painting:
         size: height of the pictures: 256, 512 or 1024.
         weights: folder with the checkpoints of the networks before this one, and of the smaller
             generator; where there is an "alias_start.pt", it gives the weights that fit.
-        gan: whether the adversarial part is on.
+        gan: the last phase: the adversarial part is on, the gates' teacher nearly off.
         perceive: whether the perceptual part is on; without it a step takes two thirds.
     """
 
@@ -122,7 +125,8 @@ class Painting:
         right = choice(logits.float(), choices.float(), truth)
         plain, sharp = F.l1_loss(painted, truth), edges(painted, truth)
         skin = skin_region(LOUD * weighed[0].float(), batch["skin"].float())
-        loss = L1 * plain + EDGES * sharp + CHOICE * right + SKIN * skin
+        taught = CHOICE_LAST if self.gan else CHOICE
+        loss = L1 * plain + EDGES * sharp + taught * right + SKIN * skin
         parts = {"l1": float(plain.detach()), "edges": float(sharp.detach()),
                  "choice": float(right.detach()), "skin": float(skin.detach())}
         if self.perceive:
