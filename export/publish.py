@@ -25,19 +25,18 @@ COMPARED = ("network", "variant", "precision", "sizes", "batch", "spec", "checkp
 
 
 def stale(folder: Path, wanted: Entry, form: str = "") -> str:
-    """Why `wanted` must be exported: `NEW`, or what differs from the file there; "" if nothing.
+    """Why `wanted` must be exported: `NEW`, or what differs from what is there; "" if nothing.
 
     `form`: "dense", "sparse" or, to be chosen by timing, "auto"; "static" for a static form beside
     the dense one; "" where there is no choice.
     """
-    there = {entry.file: entry for entry in _entries(folder)}.get(wanted.file)
-    path = folder / wanted.file
-    if there is None or not path.exists():
-        return NEW
-    for field in COMPARED:
-        old, new = getattr(there, field), getattr(wanted, field)
-        if old != new:
-            return f"{field} was {_short(old)}, is {_short(new)}"
+    entries = _entries(folder)
+    there = {entry.file: entry for entry in entries}.get(wanted.file)
+    if there is None:  # then what it differs in from the nearest one that is there
+        others = (_differences(e, wanted) for e in entries if e.network == wanted.network)
+        return min(others, key=len, default="") or NEW
+    if differs := _differences(there, wanted):
+        return differs
     if there.extra.get("format") != FORMAT:
         return f"written by another exporter (format {there.extra.get('format')}, now {FORMAT})"
     named = {there.file: there.sha256}
@@ -82,6 +81,13 @@ def publish(folder: Path, entry: Entry, made: Path, extra: Mapping[str, Any],
 def plain_file(entry: Entry) -> str:
     """The file of an fp32 entry that holds the plain graph, which reduced files are made from."""
     return _name(entry, "dense") if "dense" in entry.extra else entry.file
+
+
+def _differences(there: Entry, wanted: Entry) -> str:
+    """Field by field, in words; "" where there is none."""
+    pairs = ((field, getattr(there, field), getattr(wanted, field)) for field in COMPARED)
+    return "; ".join(f"{field} was {_short(old)}, is {_short(new)}"
+                     for field, old, new in pairs if old != new)
 
 
 def shape(entry: Entry) -> tuple[Any, ...]:

@@ -161,6 +161,30 @@ def test_every_field_of_an_entry_is_compared_and_named(tmp_path: Path, field: st
     assert publish.stale(tmp_path, wanted).startswith(f"{field} was ")
 
 
+def test_another_precision_or_batch_is_another_file_and_named(tmp_path: Path) -> None:
+    _checkpoint(tmp_path, "seg")
+    assert _export(tmp_path, backends=("ort-cpu",)).rows[0].reason == ""
+    told = _export(tmp_path, "fp32", "fp16", backends=("ort-cpu",)).rows
+    assert [(r.status, r.reason) for r in told] == [
+        ("up to date", ""), ("proved", "precision was fp32, is fp16")]
+    told = _export(tmp_path, "fp16", batch=2, backends=("ort-cpu",)).rows
+    assert [(r.status, r.reason) for r in told] == [("proved", "batch was 1, is 2")]
+    assert len(read_manifest(tmp_path / "onnx")) == 3
+
+
+def test_a_new_file_is_told_apart_from_the_nearest(tmp_path: Path) -> None:
+    made = Entry("alias.fp32.onnx", "alias", "official", "fp32", {"height": 1024, "width": 768},
+                 "5f" * 8, "me", "", 1, "c7" * 32, {"format": to_onnx.FORMAT})
+    low = replace(made, file="alias.fp16.onnx", precision="fp16", spec="older")
+    write_manifest(tmp_path, [made, low, replace(made, file="gmm.fp16.onnx", network="gmm")])
+    small = replace(made, file="alias-512x384.fp32.onnx", sizes={"height": 512, "width": 384})
+    assert publish.stale(tmp_path, small) == (
+        "sizes was {'height': 1024, 'width': 768}, is {'height': 512, 'width': 384}")
+    assert publish.stale(tmp_path, replace(made, file="seg.fp32.onnx", network="seg")) == (
+        publish.NEW)
+    assert publish.stale(tmp_path, made) == "alias.fp32.onnx is not there"
+
+
 def test_a_missed_gate_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gates = {"fp32": Gate(1e-12), "fp16": Gate(1e-2), "bf16": Gate(5e-2)}
     monkeypatch.setitem(NETWORKS, "seg", replace(NETWORKS["seg"], gates=gates))
@@ -412,7 +436,7 @@ def test_the_static_form_for_engines_lies_beside_the_reduced_file(alias_alone: E
     asked = replace(alias_alone, alias="sparse", precisions=("fp16",))
     (row,) = main_export(asked).rows
     assert row.status == "proved", row.reason
-    assert [v for v in row.verdicts if "alias static fp16 in rounded" in v and "holds" in v]
+    assert [v for v in row.verdicts if "alias fp16 static in rounded" in v and "holds" in v]
     size = tuple(TINY["alias"].sizes[word] for word in ("height", "width"))
 
     def found() -> Model:
