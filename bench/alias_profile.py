@@ -9,6 +9,7 @@ from typing import Any
 
 from fuw.engine.arrays import F32
 from fuw.engine.ov import HINT
+from fuw.engine.silent_openvino import load_openvino
 
 # What a node's type is for in this graph; a node fused into another counts there.
 PURPOSES = {
@@ -27,8 +28,7 @@ def profile(path: Path, precision: str, threads: int, feeds: Mapping[str, F32]) 
     Returns:
         {"wall": ms of the run, "by": {purpose: ms}, most first}.
     """
-    import openvino as ov
-
+    ov = load_openvino()
     config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": HINT[precision], "PERF_COUNT": "YES",
                               "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
     request = ov.Core().compile_model(str(path), "CPU", config).create_infer_request()

@@ -10,6 +10,7 @@ from typing import Any
 
 from fuw.bench.chain import STAGE_OF
 from fuw.bench.scene import Scene
+from fuw.engine.silent_openvino import load_openvino
 
 WIDTH = {"fp32": 4, "bf16": 2, "fp16": 2}
 CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul")
@@ -36,8 +37,7 @@ class Work:
 
 def counted(path: Path) -> Work:
     """Count in an ONNX file; operations whose shapes follow the data count nothing."""
-    import openvino as ov
-
+    ov = load_openvino()
     flop = values = 0.0
     for op in ov.Core().read_model(str(path)).get_ordered_ops():
         shapes = [port.get_partial_shape() for port in (*op.inputs()[:2], *op.outputs())]

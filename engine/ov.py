@@ -13,6 +13,7 @@ from fuw.engine.arrays import F32
 from fuw.engine.backend import Model, OpenOptions, Session
 from fuw.engine.errors import BackendError, CheckpointError
 from fuw.engine.ov_cache import compiled_model
+from fuw.engine.silent_openvino import load_openvino
 
 HINT = {"fp32": "f32", "bf16": "bf16", "fp16": "f32"}  # CPUs have no fp16 arithmetic worth using
 
@@ -55,7 +56,7 @@ class OpenVino:
     def open(self, model: Model, options: OpenOptions) -> Session:
         """Compile `model.path`, or load the compiled blob from `options.cache`."""
         try:
-            import openvino as ov
+            ov = load_openvino()
         except ImportError as error:
             raise BackendError(
                 "OpenVINO is not installed; install the CPU backends: pip install 'fuw[cpu]', "

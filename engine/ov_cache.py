@@ -15,6 +15,7 @@ import numpy as np
 from fuw.engine.backend import Model
 from fuw.engine.errors import StoreError
 from fuw.engine.model_key import cpu_key
+from fuw.engine.silent_openvino import load_openvino
 from fuw.engine.store import Store
 from fuw.engine.weights import proved
 
@@ -29,8 +30,7 @@ def compiled_model(core: Any, model: Model, config: dict[str, Any], cache: Path 
     """
     if cache is None:
         return core.compile_model(str(proved(model)), "CPU", config)
-    import openvino as ov
-
+    ov = load_openvino()
     settings = " ".join(f"{name}={value}" for name, value in sorted(config.items()))
     key = cpu_key(model, "openvino", ov.__version__, settings)
     store = Store(cache, fallback=False)
@@ -51,8 +51,7 @@ def compiled_model(core: Any, model: Model, config: dict[str, Any], cache: Path 
 
 
 def _load(core: Any, path: Path, config: dict[str, Any]) -> Any:
-    import openvino as ov
-
+    ov = load_openvino()
     # mapped and copied once: a blob read into bytes would lie in memory twice
     return core.import_model(ov.Tensor(np.memmap(path, np.uint8, "r")), "CPU", config)
 

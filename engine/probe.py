@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from fuw.engine.silent_openvino import load_openvino
+
 QUESTION = np.array([-1.5, 0.0, 2.25], np.float32)
 ANSWER = np.maximum(QUESTION, 0.0)
 
@@ -140,9 +142,7 @@ def _quiet(ort: Any) -> Iterator[None]:
 
 
 def _openvino() -> Iterator[Opened]:
-    import openvino as ov
-
-    core = ov.Core()
+    core = load_openvino().Core()
     for device in core.available_devices:
         yield Opened(device, _attempt(partial(_ov_answers, core, device)))
 

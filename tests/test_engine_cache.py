@@ -3,6 +3,7 @@
 import logging
 import os
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import numpy as np
 import pytest
 
 ort = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
-ov = pytest.importorskip("openvino", reason="OpenVINO is not installed")
 tiny = pytest.importorskip("tiny", reason="onnx, which makes the test's network, is not installed")
 
 from fuw.engine.backend import Backend, Model, OpenOptions  # noqa: E402
@@ -18,8 +18,12 @@ from fuw.engine.errors import CheckpointError  # noqa: E402
 from fuw.engine.folders import cache_folder  # noqa: E402
 from fuw.engine.ort import OrtCpu  # noqa: E402
 from fuw.engine.ov import OpenVino  # noqa: E402
+from fuw.engine.silent_openvino import load_openvino  # noqa: E402
 from fuw.engine.store import stores  # noqa: E402
 
+if find_spec("openvino") is None:
+    pytest.skip("OpenVINO is not installed", allow_module_level=True)
+ov = load_openvino()
 RUNTIMES = {"openvino": OpenVino(), "ort-cpu": OrtCpu()}
 
 
