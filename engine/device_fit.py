@@ -17,7 +17,7 @@ from fuw.engine.clock import Clock
 from fuw.engine.errors import BackendError, NoRoom
 from fuw.engine.looking import Looking
 from fuw.engine.nets import Networks
-from fuw.engine.records import Garment, Parts, PartsOf, Person
+from fuw.engine.records import Fit, Garment, Parts, PartsOf, Person
 from fuw.engine.residents import Residents, There
 from fuw.kernels.cpu.segment import seg_noise
 from fuw.kernels.device import Device, DeviceArray, Recorded
@@ -84,6 +84,20 @@ class DeviceFit:
         """What a fit looks at of a person who was prepared on the device: it is there already."""
         with self._lock:
             self._people.keep(person, there)
+
+    def paste_back(self, fit: Fit) -> U8:
+        """`fit.pasted_back()`: the photo goes up and comes back."""
+        patch = fit.person.frame.patch()
+        if patch is None or patch.tiny:
+            return fit.pasted_back()
+        try:
+            with self._lock:
+                photo, picture, region = (self._device.upload(a) for a in (
+                    fit.person.photo, fit.image, fit.changed()))
+                self._steps.put_back(photo, picture, patch, region)
+                return np.asarray(self._device.download(photo), np.uint8)
+        except NoRoom:  # a large photo; nothing here needs the GPU
+            return fit.pasted_back()
 
     @property
     def recorded(self) -> bool:

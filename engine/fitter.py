@@ -234,6 +234,11 @@ class Fitter:
                 f"this Fitter makes {height}x{width}; prepare it with this Fitter"
             )
 
+    def paste_back(self, fit: Fit) -> U8:
+        """The original photo with what changed put in, as `Fit.pasted_back`; on the GPU if there is
+        one."""
+        return self._single.paste_back(fit) if self._single else fit.pasted_back()
+
     @property
     def batch(self) -> int:
         """How many pairs are dressed at once where there are several."""

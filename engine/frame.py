@@ -95,25 +95,34 @@ class Frame:
         same softness, so that everything else stays the photo's own.
         """
         self._check(photo)
+        out, patch = photo.copy(), self.patch(seam)
+        if patch is None:
+            return out
+        size = patch.height, patch.width
+        alpha = patch.rows[:, None] * patch.columns
+        if region is not None:
+            alpha *= _soft(_resized(region, size, patch.box, 1 / self.scale), patch.seam)
+        under = out[patch.y : patch.y + patch.height, patch.x : patch.x + patch.width]
+        under[:] = _blend(under, _resized(fitted, size, patch.box, 1 / self.scale), alpha)
+        return out
+
+    def patch(self, seam: float = 0.03) -> "Patch | None":
+        """Where `paste_back` puts the picture, and how softly; None where the photo shows none of
+        it."""
         if self.angle:
             raise ValueError("a turned frame cannot be pasted back")
         x0, x1 = _whole(self.left, self.size[1] / self.scale, self.photo_size[1])
         y0, y1 = _whole(self.top, self.size[0] / self.scale, self.photo_size[0])
-        out = photo.copy()
         if x1 <= x0 or y1 <= y0:
-            return out
+            return None
         # Pillow refuses a box that leaves its picture by a rounding error.
         box = (max(0.0, (x0 - self.left) * self.scale), max(0.0, (y0 - self.top) * self.scale),
                min(float(self.size[1]), (x1 - self.left) * self.scale),
                min(float(self.size[0]), (y1 - self.top) * self.scale))
-        patch = _resized(fitted, (y1 - y0, x1 - x0), box, 1 / self.scale)
         width = max(1.0, seam * (x1 - x0))
-        alpha = _ramp(y1 - y0, width, y0 > 0, y1 < self.photo_size[0])[:, None] * _ramp(
-            x1 - x0, width, x0 > 0, x1 < self.photo_size[1])
-        if region is not None:
-            alpha *= _soft(_resized(region, (y1 - y0, x1 - x0), box, 1 / self.scale), width)
-        out[y0:y1, x0:x1] = _blend(out[y0:y1, x0:x1], patch, alpha)
-        return out
+        return Patch(x0, y0, y1 - y0, x1 - x0, box, width,
+                     _ramp(y1 - y0, width, y0 > 0, y1 < self.photo_size[0]),
+                     _ramp(x1 - x0, width, x0 > 0, x1 < self.photo_size[1]))
 
     def _check(self, a: U8) -> None:
         if a.shape[:2] != self.photo_size:
@@ -157,6 +166,39 @@ class Frame:
                    min(float(a.shape[0]), top + y1 / self.scale))
             out[y0:y1, x0:x1] = _resized(a, (y1 - y0, x1 - x0), box, self.scale, mask)
         return out
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A part of a photo that a picture is put back into.
+
+    Attributes:
+        x, y, height, width: of the part, pixels of the photo.
+        box: of the picture that it shows: x0, y0, x1, y1 in edges.
+        seam: photo pixels over which a region's edge is softened.
+        rows, columns: f32 (height,), (width,) whose product is the picture's share, 0..1.
+    """
+
+    x: int
+    y: int
+    height: int
+    width: int
+    box: tuple[float, float, float, float]
+    seam: float
+    rows: F32
+    columns: F32
+
+    @property
+    def tiny(self) -> bool:
+        """Whether Pillow would first halve the picture, as it does for one that is shown at less
+        than a sixth of its size."""
+        return max((self.box[2] - self.box[0]) / self.width,
+                   (self.box[3] - self.box[1]) / self.height) >= 2 * _REDUCING_GAP
+
+    @property
+    def blur(self) -> int:
+        """Pixels that a region's edge is averaged over, twice; odd."""
+        return _blur(self.seam)
 
 
 def _covered(start: float, length: int, scale: float, size: int) -> tuple[int, int]:
@@ -224,7 +266,11 @@ def _ramp(length: int, width: float, first: bool, last: bool) -> F32:
 
 def _soft(region: U8, width: float) -> F32:
     inside = np.where(region >= 128, np.float32(1), np.float32(0))
-    return cast(F32, cv2.blur(cv2.blur(inside, (k := 1 + 2 * int(width / 4), k)), (k, k)))
+    return cast(F32, cv2.blur(cv2.blur(inside, (k := _blur(width), k)), (k, k)))
+
+
+def _blur(width: float) -> int:
+    return 1 + 2 * int(width / 4)
 
 
 def _blend(under: U8, over: U8, alpha: F32) -> U8:

@@ -85,6 +85,7 @@ def run_one(job: Job, options: dict[str, Any], on_stage: Callable[[str, float], 
         person = fitter.person(photo, given)
         garment = fitter.garment(cloth, mask)
         fit = fitter.fit(person, garment, job.seed)
+        picture = fitter.paste_back(fit) if job.paste_back else fit.image
     fit = replace(fit, person=replace(person, timings={**person.timings, **reading_person}),
                   garment=replace(garment, timings={**garment.timings, **reading_cloth}))
     for warning in fit.warnings:
@@ -93,7 +94,7 @@ def run_one(job: Job, options: dict[str, Any], on_stage: Callable[[str, float], 
         parts.write_parts(job.parts, fit)
     if job.sheet:
         save_image(job.sheet, parts.contact_sheet(fit))
-    save_image(out, fit.pasted_back() if job.paste_back else fit.image)
+    save_image(out, picture)
     if job.report:
         write_json(job.report, report(fit, fitter.summary, job))
     return out

@@ -125,3 +125,29 @@ ENTRY(paste_back,
       (u8* photo, int photo_width, int x0, int y0, const u8* patch, const float* rows,
        const float* columns, const float* region, int width),
       paste_back_body(photo, photo_width, x0, y0, patch, rows, columns, region, width))
+
+// Mean over 2 half + 1 neighbours along one axis; the edge reflects and is not repeated
+DEVICE int reflected(int at, int size) {
+    while (size > 1 && (at < 0 || at >= size)) at = at < 0 ? -at : 2 * size - 2 - at;
+    return size > 1 ? at : 0;
+}
+DEVICE float level_of(const u8* p) { return *p >= 128 ? 1.f : 0.f; }
+DEVICE float level_of(const float* p) { return *p; }
+template <class T>
+DEVICE void soften_body(const T* in, float* out, int height, int width, int half, int down) {
+    Quad q;
+    if (!quad(&q, width)) return;
+    for (int i = 0; i < q.count; ++i) {
+        const int x = q.x + i, size = down ? height : width;
+        float sum = 0.f;
+        for (int k = -half; k <= half; ++k) {
+            const int at = reflected((down ? q.y : x) + k, size);
+            sum += level_of(in + (down ? (size_t)at * width + x : (size_t)q.y * width + at));
+        }
+        out[(size_t)q.y * width + x] = sum / (float)(2 * half + 1);
+    }
+}
+ENTRY(soften_bytes, (const u8* in, float* out, int height, int width, int half, int down),
+      soften_body(in, out, height, width, half, down))
+ENTRY(soften, (const float* in, float* out, int height, int width, int half, int down),
+      soften_body(in, out, height, width, half, down))

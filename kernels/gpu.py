@@ -267,12 +267,3 @@ class GpuOps(GpuSteps):
     def look(self, x: DeviceArray, flag: DeviceArray) -> None:
         """Set `flag` i32 (1,), zero before, to 1 where x holds NaN or Inf: engine/finite.py."""
         self._run_real("look", _grid(-(-x.size // 16)), x, flag, x.size)
-
-    def paste_back(self, photo: DeviceArray, patch: DeviceArray, x0: int, y0: int,
-                   rows: DeviceArray, columns: DeviceArray, region: DeviceArray | None = None,
-                   ) -> None:
-        """Blend `patch` u8 (h, w, 3) into `photo` u8 (H, W, 3) at x0, y0, in place, by rows f32 (h)
-        times columns f32 (w) times region f32 (h, w): the last step of `Frame.paste_back`."""
-        height, width = patch.shape[:2]
-        self._run("paste_back", _quads(width, height), photo, photo.shape[1], x0, y0, patch, rows,
-                  columns, region, width)

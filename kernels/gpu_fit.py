@@ -25,6 +25,9 @@ NOTHING = np.int32(0x7FFFFFFF)  # what a least value starts from
 OUTSIDE = -(1 << 20)  # a place, in 1/32 pixel, that is in no picture
 
 
+Bands = tuple[DeviceArray, DeviceArray, int]  # of `Taps`, on the device
+
+
 class GpuFit(GpuSteps):
     """Input recipes and masks; pictures are u8 (H, W, 3) RGB on the device."""
 
@@ -81,31 +84,40 @@ class GpuFit(GpuSteps):
         return self._crop(image, places, "openpose", tables.openpose_table)
 
     def _resized(self, image: DeviceArray, h: int, w: int, kind: Image.Resampling) -> DeviceArray:
-        """Pillow's resize of u8 (H, W) or (H, W, 3); a pass that changes nothing is left out.
+        """Pillow's resize of u8 (H, W) or (H, W, 3); a pass that changes nothing is left out."""
+        height, width = image.shape[:2]
+
+        def taps(size: int, source: int) -> Bands | None:
+            return None if size == source else self._taps(
+                ("pillow", size, source, kind), lambda: pillow_taps(size, source, kind))
+
+        return self._passed(image, h, w, taps(h, height), taps(w, width))
+
+    def _passed(self, image: DeviceArray, h: int, w: int, down: Bands | None,
+                across: Bands | None) -> DeviceArray:
+        """Resized by the taps of each axis, if any.
 
         Across, then down, except where the height loses more than twice the pixels that the width
         does: the rule of Pillow 13, whose two roundings then come in the other order.
         """
         height, width = image.shape[:2]
-        passes = [(self._across, w, width), (self._down, h, height)]
+        passes = [(self._across, w, across), (self._down, h, down)]
         if height - h > max(0, 2 * (width - w)):
             passes.reverse()
-        for resize, size, source in passes:
-            if size != source:
-                image = resize(image, size, kind)
+        for resize, size, taps in passes:
+            if taps is not None:
+                image = resize(image, size, taps)
         return image
 
-    def _across(self, image: DeviceArray, w: int, kind: Image.Resampling) -> DeviceArray:
+    def _across(self, image: DeviceArray, w: int, taps: Bands) -> DeviceArray:
         height, width, *rest = image.shape
-        taps = self._taps(("pillow", w, width, kind), lambda: pillow_taps(w, width, kind))
         out = self._u8(height, w, *rest)
         self._run("resize_across", _grid(w, height), image, width, rest[0] if rest else 1, *taps,
                   out, w)
         return out
 
-    def _down(self, image: DeviceArray, h: int, kind: Image.Resampling) -> DeviceArray:
-        height, *row = image.shape
-        taps = self._taps(("pillow", h, height, kind), lambda: pillow_taps(h, height, kind))
+    def _down(self, image: DeviceArray, h: int, taps: Bands) -> DeviceArray:
+        _, *row = image.shape
         out = self._u8(h, *row)
         self._run("resize_down", _quads(prod(row), h), image, prod(row), *taps, out)
         return out

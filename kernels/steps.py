@@ -3,13 +3,14 @@
 from fuw.kernels.device import DeviceArray
 from fuw.kernels.gpu import GpuOps
 from fuw.kernels.gpu_looks import GpuLooks
+from fuw.kernels.gpu_paste import GpuPaste
 from fuw.kernels.gpu_pose import GpuPose
 from fuw.kernels.gpu_windows import GpuWindows
 
 U2NETS = ("u2net", "u2netp")
 
 
-class Steps(GpuOps, GpuLooks, GpuPose, GpuWindows):
+class Steps(GpuOps, GpuLooks, GpuPaste, GpuPose, GpuWindows):
     """The steps by name; see the twin of the same name in `kernels.cpu` for what each one does."""
 
     def mask_input(self, net: str, image: DeviceArray, size: int) -> DeviceArray:

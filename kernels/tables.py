@@ -12,7 +12,8 @@ from fuw.kernels.cpu.fit_pose import DENSEPOSE_MEAN_BGR
 
 PRECISION = 22  # bits of Pillow's integer weights
 # Half widths of Pillow's filters, in source pixels when enlarging.
-SUPPORT = {Image.Resampling.BILINEAR: 1.0, Image.Resampling.BICUBIC: 2.0}
+SUPPORT = {Image.Resampling.BILINEAR: 1.0, Image.Resampling.BICUBIC: 2.0,
+           Image.Resampling.LANCZOS: 3.0}
 
 
 class Taps(NamedTuple):
@@ -45,34 +46,35 @@ def bands(matrix: F32, step: int = 1) -> Taps:
 
 
 @lru_cache(maxsize=16)
-def pillow_taps(size: int, source: int, kind: Image.Resampling) -> Taps:
-    """Pillow's `precompute_coeffs` for bytes: i32 weights of 22 bits, one row per output pixel."""
-    scale = source / size
+def pillow_taps(size: int, source: int, kind: Image.Resampling, start: float = 0.0,
+                end: float | None = None) -> Taps:
+    """Pillow's `precompute_coeffs` for bytes: i32 weights of 22 bits, one row per output pixel.
+
+    Args:
+        start, end: of the part that is resized, in edges; by default the whole.
+    """
+    scale = ((source if end is None else end) - start) / size
     stretch = max(scale, 1.0)
     support = SUPPORT[kind] * stretch
-    first, rows = [], []
-    for i in range(size):
-        centre = (i + 0.5) * scale
-        low = max(int(centre - support + 0.5), 0)
-        high = min(int(centre + support + 0.5), source)
-        at = (np.arange(low, high) - centre + 0.5) / stretch
-        weight = _filter(at, kind)
-        fixed = weight / weight.sum() * (1 << PRECISION)
-        first.append(low)
-        rows.append(np.trunc(fixed + np.copysign(0.5, fixed)).astype(np.int32))
-    count = max(len(row) for row in rows)
-    table = np.zeros((size, count), np.int32)
-    for i, row in enumerate(rows):
-        shift = max(first[i] + count - source, 0)  # the window stays inside the picture
-        first[i] -= shift
-        table[i, shift : shift + len(row)] = row
-    return Taps(np.array(first, np.int32), table, count)
+    centre = start + (np.arange(size) + 0.5) * scale
+    low = np.maximum((centre - support + 0.5).astype(np.int64), 0)
+    used = np.minimum((centre + support + 0.5).astype(np.int64), source) - low
+    count = int(used.max())
+    first = np.minimum(low, source - count)  # the window stays inside the picture
+    places = first[:, None] + np.arange(count)
+    weight = _filter((places - centre[:, None] + 0.5) / stretch, kind)
+    weight[(places < low[:, None]) | (places >= (low + used)[:, None])] = 0
+    fixed = weight / weight.sum(1, keepdims=True) * (1 << PRECISION)
+    table = np.trunc(fixed + np.copysign(0.5, fixed)).astype(np.int32)
+    return Taps(first.astype(np.int32), table, count)
 
 
 def _filter(at: Any, kind: Image.Resampling) -> Any:
     x = np.abs(at)
     if kind == Image.Resampling.BILINEAR:
         return np.maximum(1.0 - x, 0.0)
+    if kind == Image.Resampling.LANCZOS:
+        return np.where(x < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
     a = -0.5
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = (((x - 5) * x + 8) * x - 4) * a

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from made_up import standing
 
 from fuw.engine.finite import all_finite
-from fuw.engine.frame import _blend, _ramp
+from fuw.engine.frame import Frame, _blend, _ramp
 from fuw.engine.ops import cpu_ops
 from fuw.engine.spec import View
 from fuw.kernels import cpu
@@ -288,6 +288,30 @@ def paste_back(run: Run) -> list[Pair]:
     return pairs
 
 
+def put_back(run: Run) -> list[Pair]:
+    """A picture into photos that show it larger, smaller, and as it is, cut by an edge and whole;
+    into a region and everywhere."""
+    picture, region = run.picture(), run.labels(2) * np.uint8(255)
+    region[:3], region[-5:] = 255, 0
+    height, width = run.height, run.width
+    pairs = []
+    for photo_size, x, y, scale in (
+            ((3 * height, 3 * width), 1.4 * width, 1.6 * height, 0.45),
+            ((height + 9, width + 4), 0.3 * width, 0.6 * height, 0.8), ((27, 23), 11.0, 14.0, 2.4),
+            ((height, width), width / 2, height / 2, 1.0)):
+        frame = Frame(photo_size, (height, width), x, y, scale, (0, 0, 0))
+        photo = run.rng.integers(0, 256, (*photo_size, 3), dtype=np.uint8)
+        patch = frame.patch()
+        assert patch is not None
+        for area in (None, region):
+            on_device = run.up(photo)
+            run.steps.put_back(on_device, run.up(picture), patch,
+                               None if area is None else run.up(area))
+            ours, twin = run.down(on_device), frame.paste_back(photo, picture, area)
+            pairs += [Pair(ours, twin, atol=2.0), Pair(ours, twin, share=5e-3)]
+    return pairs
+
+
 def looks(run: Run) -> list[Pair]:
     x, image = run.tensor(1, 3, run.height, run.width), run.picture()
     views = (View(), View("upper", mirrored=True), View("lower", mirrored=True))
@@ -377,8 +401,8 @@ def masks(run: Run) -> list[Pair]:
 
 CASES: tuple[Callable[[Run], list[Pair]], ...] = (
     schp_labels, seg_labels, groups, one_hot, lip_to_viton, agnostic, seg_noise, seg_input,
-    gmm_input, warp_garment, composition, alias_input, to_image, look, paste_back, looks,
-    schp_input, pose_inputs, densepose_input, mask_inputs, masks)
+    gmm_input, warp_garment, composition, alias_input, to_image, look, paste_back,
+    put_back, looks, schp_input, pose_inputs, densepose_input, mask_inputs, masks)
 SIZES = ((64, 48), (37, 29), (41, 31))  # straight, odd, odd again
 
 

@@ -145,6 +145,17 @@ def test_what_was_prepared_is_there_for_the_fit(there: OnDevice, cuda: MadeUpCud
     assert np.array_equal(fit.image, first.image), "what is pickled is host data"
 
 
+def test_a_picture_goes_back_into_its_photo(there: OnDevice, cuda: MadeUpCuda, cpu: Fitter,
+                                            garment: Garment) -> None:
+    photo = np.pad(load_image(PERSON).pixels, ((0, 0), (300, 500), (0, 0)), "edge")
+    fit = cpu.fit(cpu.person(photo), garment)
+    cuda.counts()
+    back = there.fitter.paste_back(fit)
+    assert cuda.counts()["downloads"] == 1
+    off = np.abs(back.astype(int) - fit.pasted_back())
+    assert off.max() <= 2 and (off > 0).mean() < 5e-3 and (back != photo).any()
+
+
 def test_a_garment_on_the_device_is_the_cpus(there: OnDevice, cuda: MadeUpCuda,
                                              garment: Garment) -> None:
     there.fitter.garment(GARMENT)
