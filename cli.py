@@ -250,7 +250,7 @@ def prepare(source: Path, out: Path, framed: bool, quiet: bool, **values: Any) -
               help="Side of U2Net's picture; 640 sees finer edges at four times the cost.")
 @click.option("--alias", type=click.Choice(["auto", "dense", "sparse"]), default="auto",
               show_default=True, help="Form of ALIAS in fp32, for CPUs; auto takes the faster one, "
-              "timed here.")
+              "timed here. Reduced files, for GPUs, are dense; sparse adds its static form beside.")
 @click.option("--backend", "backends", multiple=True,
               type=click.Choice(["ort-cpu", "openvino", "trt"]),
               help="Runtimes to prove in. Default: all that are installed. trt: build TensorRT "

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from fuw.bench.gpu_ceilings import copy_gbs, floor_ms, gemm_tflops, work_of
 from fuw.bench.stats import Stats
 from fuw.engine import devices, pipeline
 from fuw.engine.arrays import F32, U8
-from fuw.engine.backend import Backend, Model, OpenOptions
+from fuw.engine.backend import Model, OpenOptions, Session
 from fuw.engine.choose import GPU_BACKENDS, PRECISIONS
 from fuw.engine.clock import Clock
 from fuw.engine.device_fit import FIT_NETS, Worn
@@ -43,9 +44,11 @@ from fuw.engine.fitter import Fitter
 from fuw.engine.folders import cache_folder
 from fuw.engine.nets import FitNets
 from fuw.engine.ort import OrtCpu
+from fuw.engine.overflow import open_guarded
 from fuw.engine.records import Garment, Person
 from fuw.engine.trt import TrtSession
 from fuw.engine.weights import find_models
+from fuw.engine.windowed import Windowed
 from fuw.kernels.cpu.segment import seg_noise
 from fuw.kernels.device import Device, DeviceArray
 from fuw.kernels.launch import CudaDevice, parse_device
@@ -140,29 +143,35 @@ def engines(options: CheckOptions) -> Part:
     rows: list[dict[str, Any]] = []
     for name, reference in plain.items():
         inputs = sample_inputs(reference.spec, reference.sizes)
-        want = _answers(OrtCpu(), reference, inputs, OpenOptions())[0]
+        want = _answers(OrtCpu().open, reference, inputs, OpenOptions())[0]
         for kind in ("fp16", "bf16", "fp32"):
             model = find_models(options.weights, kind, SIZE).get(name)
             for backend in GPU_BACKENDS:
-                if kind in PRECISIONS[backend]:
+                if kind not in PRECISIONS[backend]:
+                    continue
+                for form in ("", "static") if model and model.static else ("",):
                     rows.append({"network": name, "precision": kind, "backend": backend,
-                                 **_engine(backend, model, inputs, want, options)})
+                                 "form": form,
+                                 **_engine(backend, model, inputs, want, options, form)})
     return {"status": _worst(rows), "rows": rows,
             "why": "" if rows else f"{options.weights} holds no fp32 files to compare with"}
 
 
 def _engine(backend: str, model: Model | None, inputs: list[F32], want: list[F32],
-            options: CheckOptions) -> Part:
-    if model is None:
+            options: CheckOptions, form: str = "") -> Part:
+    """One network in one backend; `form` "static" takes its static form, windows and all."""
+    file = model.static if model and form else model
+    if model is None or file is None:
         return {"status": "not run", "why": "no file in this precision: fuw-export writes it"}
-    cache = options.cache or cache_folder()
+    cache, runtime = options.cache or cache_folder(), GPU_BACKENDS[backend]()
     try:
         built = 0.0
         if backend == "trt":
             from fuw.export.to_trt import BuildOptions, build_engine
 
-            built = build_engine(model, BuildOptions(device=options.device, cache=cache)).seconds
-        got, ms, kind = _answers(GPU_BACKENDS[backend](), model, inputs,
+            built = build_engine(file, BuildOptions(device=options.device, cache=cache)).seconds
+        opened = partial(open_guarded, runtime) if form else runtime.open
+        got, ms, kind = _answers(opened, model, inputs,
                                  OpenOptions(device=options.device, cache=cache / backend),
                                  options.rounds)
     except FuwError as error:
@@ -178,15 +187,16 @@ def _engine(backend: str, model: Model | None, inputs: list[F32], want: list[F32
             "why": "" if holds else "the gate is missed"}
 
 
-def _answers(backend: Backend, model: Model, inputs: list[F32], options: OpenOptions,
-             rounds: int = 0) -> tuple[list[F32], Stats, str]:
+def _answers(opened: Callable[[Model, OpenOptions], Session], model: Model, inputs: list[F32],
+             options: OpenOptions, rounds: int = 0) -> tuple[list[F32], Stats, str]:
     """Outputs, milliseconds host to host after three warm runs, and the session's class."""
     feeds = {t.name: x for t, x in zip(model.spec.inputs, inputs, strict=True)}
-    session = backend.open(model, options)
+    session = opened(model, options)
+    runs = session.static if isinstance(session, Windowed) else session
     try:
         got = session.run(feeds)
         spent = [_ms(lambda: session.run(feeds)) for _ in range(rounds and rounds + 3)]
-        return got, Stats.of(spent[3:] or [0.0]), type(session).__name__
+        return got, Stats.of(spent[3:] or [0.0]), type(runs).__name__
     finally:
         session.close()
 

@@ -34,11 +34,15 @@ def opened(session: Session, model: Model, standby: Standby) -> Session:
 
 
 class Windowed(OnDevice):
-    """The static form behind the kernels that find its windows."""
+    """The static form behind the kernels that find its windows.
+
+    Attributes:
+        static: the session of its graph.
+    """
 
     def __init__(self, static: OnDevice, model: Model, standby: Standby) -> None:
         super().__init__(static.device, owns=False)
-        self._static, self._standby = static, standby
+        self.static, self._standby = static, standby
         self._steps, self.recordable = Steps(static.device), static.recordable
         self._levels: dict[str, list[Level]] = defaultdict(list)
         for level in model.windows:
@@ -53,12 +57,12 @@ class Windowed(OnDevice):
     @property
     def memory(self) -> int:
         """Bytes of device memory that a run works in."""
-        return self._static.memory
+        return self.static.memory
 
     def queue(self, feeds: Mapping[str, DeviceArray]) -> list[DeviceArray]:
         """Queue a run; the answer begins with NaN where the map overflows."""
         found, flag = self._find(feeds)
-        answers = self._static.queue({**feeds, **found})
+        answers = self.static.queue({**feeds, **found})
         for answer in answers:
             self._steps.disown(answer, flag)
         return answers
@@ -69,7 +73,7 @@ class Windowed(OnDevice):
         found, flag = self._find(there)
         if not self.device.download(flag)[0]:
             return [np.asarray(self.device.download(array), np.float32)
-                    for array in self._static.queue({**there, **found})]
+                    for array in self.static.queue({**there, **found})]
         dense = self._standby.session(f"the parse map has more different 5x5 windows than the "
                                       f"{self._most} that the tables of its static form hold;")
         if dense is None:
@@ -80,7 +84,7 @@ class Windowed(OnDevice):
     def close(self) -> None:
         """Close both forms."""
         self._standby.close()
-        self._static.close()
+        self.static.close()
 
     def _find(self, feeds: Mapping[str, DeviceArray],
               ) -> tuple[dict[str, DeviceArray], DeviceArray]:

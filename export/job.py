@@ -39,8 +39,11 @@ log = logging.getLogger(__name__)
 class Job:
     """One network's export."""
 
-    def __init__(self, spec: NetSpec, options: ExportOptions, progress: Progress) -> None:
+    def __init__(self, spec: NetSpec, options: ExportOptions, progress: Progress,
+                 form: str = "") -> None:
+        """`form`: a word for another form of the network, in its verdicts."""
         self.spec, self.options, self._progress = spec, options, progress
+        self._words = f" {form}" if form else ""
         self.out, self.backends = options.folder, options.runtimes
         self.steps = 2 + 2 * len(options.precisions)
         self.done = 0
@@ -214,9 +217,9 @@ class Job:
                                   "with --alias dense")
             size = entry.sizes["height"], entry.sizes["width"]
             more = [t for level in levels for t in level.tensors(entry.batch, *size)]
-            spec = replace(self.spec, name=f"{self.spec.name} static",
-                           inputs=(*self.spec.inputs, *more))
-            job, fed = Job(spec, self.options, self._progress), [*inputs, *windows.values()]
+            spec = replace(self.spec, inputs=(*self.spec.inputs, *more))
+            job = Job(spec, self.options, self._progress, "static")
+            fed = [*inputs, *windows.values()]
             job._checked_plain(exact, entry, fed, want)
             verdicts, _ = job._reduced(exact, made, entry, fed, want, list(spec.fp32_islands))
         return verdicts, [astuple(level) for level in levels]
@@ -232,7 +235,8 @@ class Job:
         gate = self.spec.gates[kind or entry.precision]  # type: ignore[index]  # words in a manifest
         got = verify.run_onnx(self.spec, path, entry.sizes, entry.batch, inputs, how=how,
                               threads=self.options.threads)
-        return verify.compare(self.spec, f"{entry.precision} in {how}", gate, want, got)
+        step = f"{entry.precision}{self._words} in {how}"
+        return verify.compare(self.spec, step, gate, want, got)
 
     def _lowered(self, path: Path, entry: Entry, inputs: Sequence[F32],
                  want: Sequence[F32]) -> dict[str, Any]:

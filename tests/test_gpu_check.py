@@ -1,6 +1,7 @@
 """The check's own verdicts; what it checks needs a GPU."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import narrow
@@ -10,18 +11,21 @@ from click.testing import CliRunner
 from made_up_cuda import MadeUpCuda
 from narrow import narrow_garment, narrow_model, narrow_person
 from queued import QueuedBackend
+from static_alias import static_alias
 from tiny import tiny_model
 
 from fuw.bench import gpu_check
 from fuw.bench.gpu_ceilings import copy_gbs, floor_ms, work_of
 from fuw.bench.gpu_check import CheckOptions, distance, judge_tests, main
 from fuw.engine import devices
-from fuw.engine.backend import OpenOptions
+from fuw.engine.backend import Model, OpenOptions
 from fuw.engine.device_fit import FIT_NETS
 from fuw.engine.fitter import Fitter, Options
 from fuw.engine.nets import Networks
 from fuw.engine.ops import cpu_ops
+from fuw.engine.ort import OrtCpu
 from fuw.engine.ort_cuda import OrtCuda
+from fuw.export.samples import sample_inputs
 from fuw.kernels.launch import CudaDevice
 
 X = np.arange(30, dtype=np.float32).reshape(1, 2, 3, 5)
@@ -81,6 +85,26 @@ def test_a_network_is_held_to_its_gate(monkeypatch: pytest.MonkeyPatch, tmp_path
     part = gpu_check._engine("ort-cuda", tiny_model(tmp_path), [X, X], [2 * X, 2 * X],
                              CheckOptions(cache=tmp_path, rounds=2))
     assert part["status"] == status and part["ms"]["n"] == 2
+
+
+@pytest.mark.parametrize("form", ["", "static"])
+def test_the_static_form_is_held_to_the_same_gate(cuda: MadeUpCuda, tmp_path: Path,
+                                                  monkeypatch: pytest.MonkeyPatch, form: str,
+                                                  ) -> None:
+    (model,) = static_alias(tmp_path, [1 << 20])
+    backend, opened = QueuedBackend(cuda), list[str]()
+
+    def on_the_made_up_gpu(self: OrtCuda, model: Model, options: OpenOptions) -> object:
+        opened.append(model.path.name)
+        return backend.open(model, replace(options, gpu=gpu))
+
+    monkeypatch.setattr(OrtCuda, "open", on_the_made_up_gpu)
+    inputs, gpu = sample_inputs(model.spec, model.sizes), CudaDevice()
+    want = gpu_check._answers(OrtCpu().open, model, inputs, OpenOptions())[0]
+    part = gpu_check._engine("ort-cuda", model, inputs, want, CheckOptions(rounds=1), form)
+    assert part["status"] == "passed" and part["rel_l2"] < 1e-4, part
+    assert opened == ["static-1048576.onnx" if form else "dense.onnx"]
+    gpu.close()
 
 
 def test_nothing_to_compare_is_not_a_success() -> None:
