@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from fuw.engine import trt
@@ -32,14 +32,22 @@ def engine_rows(options: ExportOptions, done: Sequence[Row],
         for name in [r.network for r in done if r.precision == kind and r.file]:
             if progress:
                 progress(name, f"{kind} engine", 0.95)
-            for static in (False, True):
-                try:
-                    plain = _plain(options, name, kind)
-                    if model := plain.static if static else plain:
-                        rows.append(_row(options, plain, model))
-                except FuwError as error:
-                    rows.append(Row(name, kind, "failed", reason=str(error)))
+            rows += _rows(options, name, kind)
     return rows
+
+
+def _rows(options: ExportOptions, name: str, kind: str) -> Iterator[Row]:
+    """One for the engine of a file, and one for that of its static sparse form, if it has one."""
+    try:
+        plain = _plain(options, name, kind)
+    except FuwError as error:
+        yield Row(name, kind, "failed", reason=str(error))
+        return
+    for model in filter(None, (plain, plain.static)):
+        try:
+            yield replace(_row(options, plain, model), network=name)
+        except FuwError as error:
+            yield Row(name, kind, "failed", reason=str(error))
 
 
 def _row(options: ExportOptions, plain: Model, model: Model) -> Row:
@@ -66,7 +74,7 @@ def _row(options: ExportOptions, plain: Model, model: Model) -> Row:
                      "python -m fuw.bench.gpu_check")
     row = Row(name, kind, "built")
     if verdicts:
-        row = replace(row_of(verdicts, precision=kind, status="built"), network=name)
+        row = row_of(verdicts, precision=kind, status="built")
     return replace(row, file=built.path.name, bytes=built.bytes, seconds=built.seconds,
                    reason="; ".join(words))
 
