@@ -168,7 +168,7 @@ def test_the_picture_shows_what_the_demo_gives() -> None:
                                                                  strip.width, height))
     for shown, wanted in ((left, fit.person.image), (right, fit.image)):
         small = Image.fromarray(wanted).resize((width, height), Image.Resampling.BOX)
-        assert np.abs(np.asarray(shown, np.float32) - np.asarray(small)).mean() < 4
+        assert np.abs(np.asarray(shown, np.float32) - np.asarray(small)).mean() < 2
 
 
 @pytest.mark.parametrize("document", GUIDES, ids=lambda path: path.name)
