@@ -342,7 +342,7 @@ GMM = NetSpec(
     fp32_islands=("/*",),
     variants={
         "official": Variant(sizes={"height": 256, "width": 192}),
-        "starter": Variant(width=0.25, sizes={"height": 256, "width": 192}, keeps=(1, 2)),
+        "starter": Variant(width=0.25, sizes={"height": 256, "width": 192}, keeps=(0, 1, 2)),
     },
 )
 
@@ -377,7 +377,7 @@ ALIAS = NetSpec(
         "official": Variant(sizes={"height": 1024, "width": 768}),
         "starter": Variant(
             width=0.125, options={"least": 8, "levels": 7, "compose": True},
-            sizes={"height": 1024, "width": 768}, keeps=(1, 2),  # hat and hair
+            sizes={"height": 1024, "width": 768}, keeps=(0, 1, 2),  # ground, hat, hair
         ),
     },
     multiple=128,

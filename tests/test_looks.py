@@ -175,14 +175,14 @@ def test_official_networks_look_once_and_no_file_goes_stale_by_looks() -> None:
     assert len(NETWORKS["openpose_body"].variant("starter").views) == 2
 
 
-def test_hair_is_kept_where_both_try_on_networks_want_it() -> None:
+def test_more_is_kept_only_where_both_try_on_networks_want_it() -> None:
     def networks(**variants: str) -> Networks:
         models = {name: Model(NETWORKS[name], variant, Path("none.onnx"), "fp32",
                               NETWORKS[name].sizes(variant, (1024, 768)))
                   for name, variant in variants.items()}
         return Networks(models, OrtCpu(), OpenOptions(1), "u2net", "made up")
 
-    assert networks(gmm="starter", alias="starter").keeps() == (1, 2)
+    assert networks(gmm="starter", alias="starter").keeps() == (0, 1, 2)
     assert networks(gmm="official", alias="starter").keeps() == ()
     assert networks(gmm="official", alias="official").keeps() == ()
     assert networks(seg="starter").keeps() == ()
