@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fuw.engine.arrays import F32, I64, U8
 from fuw.engine.decode import GROUND
-from fuw.engine.frame import Frame
+from fuw.engine.frame import Frame, filled
 from fuw.engine.upright import upright_angle
 
 SIZE = (1024, 768)  # height, width
@@ -114,11 +114,12 @@ def on_ground(image: U8, mask: U8) -> U8:
     # One pixel in, so that the old background does not shine through the edge.
     soft = cv2.blur(cv2.erode(mask, np.ones((3, 3), np.uint8)), (3, 3))
     ground = np.array(GROUND, np.float32)
-    out = np.full_like(image, GROUND)
+    out = filled(image.shape, GROUND)
     cv2.copyTo(image, (soft == 255).view(np.uint8), out)
-    edge = np.nonzero((soft > 0) & (soft < 255))  # only there anything is blended
-    alpha = soft[edge].astype(np.float32)[:, None] / 255
-    out[edge] = np.rint(ground + (image[edge] - ground) * alpha).astype(np.uint8)
+    edge = np.flatnonzero((soft > 0) & (soft < 255))  # only there anything is blended
+    alpha = soft.reshape(-1)[edge].astype(np.float32)[:, None] / 255
+    mixed = ground + (image.reshape(-1, 3)[edge] - ground) * alpha
+    out.reshape(-1, 3)[edge] = np.rint(mixed).astype(np.uint8)
     return out
 
 
