@@ -195,3 +195,16 @@ def test_a_wide_picture_of_no_person_shows_nobody(fitter: Fitter) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (12, 40, 3), np.uint8)
     with pytest.raises(NoPersonError, match="nobody was found"):
         fitter.person(np.asarray(cv2.resize(noise, (2000, 600), interpolation=cv2.INTER_CUBIC)))
+
+
+def test_of_several_people_the_largest_is_dressed_and_it_is_said(fitter: Fitter) -> None:
+    picture = load_image(PERSON).pixels
+    both = np.full((1024, 1536, 3), picture[:20].reshape(-1, 3).mean(0), np.uint8)
+    both[300:1024, 60:603] = cv2.resize(picture, (543, 724), interpolation=cv2.INTER_AREA)
+    both[:, 768:] = picture
+    found = fitter.person(both)
+    x, y = found.frame.to_original(found.body)[1, :2]
+    want = fitter.person(PERSON).body[1, :2] + (768, 0)
+    assert np.hypot(x - want[0], y - want[1]) < 40
+    (warning,) = (w for w in found.warnings if w.code == "several_people")
+    assert warning.measure == 2

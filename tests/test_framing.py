@@ -276,6 +276,17 @@ def test_white_becomes_the_grey_that_the_networks_know():
     assert tuple(image[2, 2]) == GROUND and tuple(image[512, 384]) == (30, 60, 120)
 
 
+def test_a_garment_on_any_ground_comes_onto_that_grey():
+    """A floor of stripes and noise: away, and no line of it round the garment."""
+    mask = shapes.garment("tshirt", 660)
+    photo = np.random.default_rng(0).integers(0, 256, (1024, 768, 3), np.uint8)
+    photo[::7] = (250, 10, 10)
+    photo[mask > 0] = (30, 60, 120)
+    image = on_ground(photo, mask).astype(int)
+    assert (image[mask < 8] == GROUND).all() and tuple(image[512, 384]) == (30, 60, 120)
+    assert image.min() >= 30 and image.max() <= 246  # edges are between garment and grey
+
+
 def test_an_empty_mask_gives_the_whole_photo():
     photo = picture(500, 500)
     assert garment_frame(photo, np.zeros((500, 500), np.uint8)).scale == whole_frame(photo).scale

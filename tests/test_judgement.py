@@ -188,3 +188,18 @@ def test_extreme_inputs_do_not_break():
         codes(j.judge_person(body, parse, rng.integers(0, 25, (96, 80, 3)).astype(np.uint8)))
         codes(j.judge_garment(rng.integers(0, 255, (96, 80)).astype(np.uint8)))
     codes(j.judge_garment(np.full((8, 8), 255, np.uint8)))
+
+
+def test_a_garment_of_a_thirtieth_of_the_picture_is_found():
+    for share, wanted in ((0.032, False), (0.028, True)):
+        mask = np.zeros(SIZE, np.uint8)
+        side = round(np.sqrt(share * mask.size))
+        mask[200:200 + side, 200:200 + side] = 255
+        assert ("garment_not_found" in codes(j.judge_garment(mask))) == wanted
+
+
+def test_a_wrist_in_a_glove_is_an_arm(body, parse):
+    y, x = int(body[4, 1]), int(body[4, 0])
+    there = parse[y - 60:, :x + 60]
+    there[there == 15] = 3
+    assert codes(j.judge_parse(parse, body)) == []

@@ -8,6 +8,7 @@ import pytest
 from golden_files import golden
 
 from fuw.engine import keypoints
+from fuw.engine.assembly import assemble
 from fuw.engine.errors import InputError, NoPersonError
 from fuw.kernels.cpu import pose
 from fuw.kernels.cpu.body25 import PAIRS
@@ -254,3 +255,28 @@ def test_published_keypoint_file(name):
     raw = json.loads(path.read_text())["people"][0]
     assert body.ravel().tolist() == pytest.approx(raw["pose_keypoints_2d"], rel=1e-6)
     assert hands[1].ravel().tolist() == pytest.approx(raw["hand_right_keypoints_2d"], rel=1e-6)
+
+
+def made_peaks(limbs):
+    """One peak of each joint of `limbs`, and those limbs scored 0.9."""
+    count, peaks = np.zeros(25, np.int32), np.zeros((25, 127, 3), np.float32)
+    scores = np.zeros((len(PAIRS), 127, 127), np.float32)
+    for index, (a, b, _) in enumerate(PAIRS):
+        if (a, b) in limbs:
+            count[[a, b]] = 1
+            peaks[[a, b], 0] = 10, 10, 0.9
+            scores[index, 0, 0] = 0.9
+    return count, peaks, scores
+
+
+def test_a_peak_whose_partner_was_found_nowhere_stands_alone_and_counts_once():
+    """Two joints are no person, though the hip was noted before its limb was looked at."""
+    assert assemble(*made_peaks({(8, 9)})) == []
+    (person,) = assemble(*made_peaks({(8, 9), (9, 10)}))
+    assert person.count == 3 and person.parts[8] == person.parts[9] == person.parts[10] == 0
+
+
+def test_who_stands_alone_first_comes_first():
+    """No neck: the hip is noted with the first pair of the table, before the arm's first limb."""
+    people = assemble(*made_peaks({(8, 9), (9, 10), (2, 3), (3, 4)}))
+    assert [p.parts[8] >= 0 for p in people] == [True, False]

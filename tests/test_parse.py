@@ -9,7 +9,7 @@ from golden_files import golden
 from made_up import standing
 
 from fuw.kernels.cpu.fit import schp_affine, schp_crop, schp_input
-from fuw.kernels.cpu.parse import group7, group13, lip_to_viton, one_hot, schp_labels
+from fuw.kernels.cpu.parse import group7, group13, lip_rules, lip_to_viton, one_hot, schp_labels
 from fuw.kernels.cpu.taps import argmax_labels, linear_taps
 
 SIZES = ("1024x768", "320x211", "1333x2000")
@@ -139,3 +139,22 @@ def test_densepose_finds_bare_torso() -> None:
     result = lip_to_viton(parse, body, iuv)
     assert (result[285:330, 300:460] == 10).all()
     assert (result[340:600, 250:520] == 5).all()
+
+
+def test_only_the_torso_of_densepose_becomes_neck() -> None:
+    parse, iuv = np.zeros((1024, 768), np.uint8), np.zeros((1024, 768, 3), np.uint8)
+    for row, part in enumerate((1, 2, 3, 15)):
+        iuv[400 + 20 * row : 420 + 20 * row, 300:400, 0] = part
+    result = lip_to_viton(parse, standing(), iuv)
+    assert [int(result[410 + 20 * row, 350]) for row in range(4)] == [10, 10, 0, 0]
+    assert (result == 10).sum() == 2 * 20 * 100
+
+
+def test_ears_far_apart_make_a_broad_jaw() -> None:
+    """A face's breadth is half the distance of both ears, where that is more than its length
+    says."""
+    body = standing()
+    narrow = lip_rules(body, 1024).across
+    body[[17, 18], 0] = body[0, 0] - 3 * narrow, body[0, 0] + 3 * narrow
+    body[[17, 18], 1] = body[0, 1]
+    assert lip_rules(body, 1024).across == pytest.approx(3 * narrow, rel=1e-4)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from golden_files import golden
+from made_up import standing
 from PIL import Image
 
 from fuw.engine.keypoints import read_openpose_json
@@ -88,3 +89,11 @@ def test_unseen_and_unusable_points_are_not_drawn():
     body[5] = -1e6, 1e6, 0.9
     body[6] = 1e6, -1e6, 0.9
     assert draw_skeleton(body, None, 64, 48).shape == (64, 48, 3)
+
+
+def test_lines_are_as_thick_as_the_picture_is_large():
+    body, hands = standing(1024, 768), np.zeros((2, 21, 3), np.float32)
+    half = body * np.array([0.5, 0.5, 1], np.float32)
+    large = draw_skeleton(body, hands, 1024, 768).any(2)
+    small = draw_skeleton(half, hands, 512, 384).any(2)
+    assert large.mean() == pytest.approx(small.mean(), rel=0.15)
