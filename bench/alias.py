@@ -11,7 +11,6 @@ processor time: on a machine that others use too, only that compares. The machin
 from __future__ import annotations
 
 import gc
-import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -30,6 +29,7 @@ from fuw.bench.made_up import made_up
 from fuw.bench.stats import Stats, interleave
 from fuw.engine.arrays import F32
 from fuw.engine.backend import Backend, Model, OpenOptions
+from fuw.engine.files import write_json
 from fuw.engine.networks import network
 from fuw.engine.ort import OrtCpu
 from fuw.engine.ov import OpenVino
@@ -246,8 +246,7 @@ def main(out: Path | None, **values: Any) -> None:
     result = measure(Options(**values))
     click.echo(table(result))
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(out, result)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import kernel_cases
+import kernel_cases_windows
 import pytest
 from kernel_cases import SIZES, check, fit_chain
 from kernel_cases_pose import ALL_CASES
@@ -46,6 +48,13 @@ def test_the_table_leaves_no_kernel_out() -> None:
     if not LAUNCHED:
         pytest.skip("runs after the cases of this file")
     assert len(entries) > 45 and entries == LAUNCHED
+
+
+def test_whoever_comes_first(tmp_path: Path) -> None:
+    """Blocks on four threads in a shuffled order: what meets in an atomic comes out alike."""
+    device = ShimDevice(build(tmp_path, "-DFUW_CROWD", "-pthread"))
+    for case in (kernel_cases_windows.windows, kernel_cases.look):
+        check(case, device, "f32", SIZES[1], 3)
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
+from fuw.kernels.cpu.windows import REACH, SIDE
+
 SNAP = 1e-6  # nearer to 0 or 1 than this is a clean label: the warped mask leaves residues of 6e-8
 COUNT = 16.0  # more than any label; two hot channels then name no label
-REACH = 2  # two 3x3 convolutions see two pixels in each direction
-SIDE = 2 * REACH + 1
 BUCKETS = 262139  # prime; a collision costs rows, never correctness
 MIXERS = (1009, 1277, 1613, 1733, 1999)  # primes; sums stay below 2**30 (OpenVINO has only int32)
 MOST_LABELS = 8  # for the same bound: 9**5 * sum(MIXERS) < 2**30

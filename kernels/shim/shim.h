@@ -1,5 +1,6 @@
-// Host build of a .cu file: blocks and threads one after another, for arithmetic and bounds; races,
-// occupancy and speed are out of its reach. Compile with -ffp-contract=off, as the twins round.
+// Host build of a .cu file: blocks and threads one after another, for arithmetic and bounds; or, with
+// FUW_CROWD, blocks on several threads in any order, for what depends on who comes first. Occupancy and
+// speed are out of its reach. Compile with -ffp-contract=off, as the twins round.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -8,6 +9,8 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <random>
+#include <thread>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -31,9 +34,7 @@ struct alignas(8) float2 { float x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
 static inline float2 make_float2(float x, float y) { return {x, y}; }
 static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
-// One launch at a time; the threads of shim_sync.hpp have their own threadIdx.
-static dim3 gridDim, blockDim, blockIdx;
-static thread_local dim3 threadIdx;
+static thread_local dim3 gridDim, blockDim, blockIdx, threadIdx;
 
 using std::max;
 using std::min;
@@ -43,26 +44,50 @@ static inline int __float2int_rz(float v) { return (int)v; }
 static inline int __float_as_int(float v) { int i; memcpy(&i, &v, 4); return i; }
 static inline float __int_as_float(int i) { float v; memcpy(&v, &i, 4); return v; }
 template <class T> static inline T __ldg(const T* p) { return *p; }
-static inline int atomicMin(int* p, int v) { const int old = *p; *p = min(old, v); return old; }
-static inline int atomicMax(int* p, int v) { const int old = *p; *p = max(old, v); return old; }
-static inline int atomicAdd(int* p, int v) { const int old = *p; *p = old + v; return old; }
+// `better(there, v)`: whether v takes the place of what is there; returns what was.
+template <class F> static inline int exchange(int* p, int v, F&& better) {
+    int there = __atomic_load_n(p, __ATOMIC_RELAXED);
+    while (better(there, v) && !__atomic_compare_exchange_n(p, &there, v, false, __ATOMIC_RELAXED,
+                                                            __ATOMIC_RELAXED)) {}
+    return there;
+}
+static inline int atomicMin(int* p, int v) { return exchange(p, v, [](int t, int n) { return n < t; }); }
+static inline int atomicMax(int* p, int v) { return exchange(p, v, [](int t, int n) { return n > t; }); }
+static inline int atomicAdd(int* p, int v) { return __atomic_fetch_add(p, v, __ATOMIC_RELAXED); }
 static inline int atomicCAS(int* p, int was, int v) {
-    const int old = *p;
-    if (old == was) *p = v;
-    return old;
+    __atomic_compare_exchange_n(p, &was, v, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    return was;
 }
 
-template <class F> static void host_launch(dim3 g, dim3 b, F&& thread) {
+template <class F> static void run_block(dim3 g, dim3 b, unsigned block, F&& thread) {
     gridDim = g, blockDim = b;
-    for (unsigned bz = 0; bz < g.z; ++bz)
-        for (unsigned by = 0; by < g.y; ++by)
-            for (unsigned bx = 0; bx < g.x; ++bx)
-                for (unsigned tz = 0; tz < b.z; ++tz)
-                    for (unsigned ty = 0; ty < b.y; ++ty)
-                        for (unsigned tx = 0; tx < b.x; ++tx) {
-                            blockIdx = dim3(bx, by, bz), threadIdx = dim3(tx, ty, tz);
-                            thread();
-                        }
+    blockIdx = dim3(block % g.x, block / g.x % g.y, block / (g.x * g.y));
+    for (unsigned i = 0; i < b.x * b.y * b.z; ++i) {
+        threadIdx = dim3(i % b.x, i / b.x % b.y, i / (b.x * b.y));
+        thread();
+    }
+}
+template <class F> static void host_launch(dim3 g, dim3 b, F&& thread) {
+    const unsigned blocks = g.x * g.y * g.z;
+#ifdef FUW_CROWD
+    std::vector<unsigned> order(blocks);
+    for (unsigned i = 0; i < blocks; ++i) order[i] = i;
+    static std::mt19937 chance(7);
+    std::shuffle(order.begin(), order.end(), chance);
+    std::atomic<unsigned> next{0};
+    std::vector<std::thread> crowd;
+    for (int i = 0; i < 4; ++i)
+        crowd.emplace_back([&] {
+            for (unsigned k; (k = next++) < blocks;)
+                run_block(g, b, order[k], [&] {
+                    thread();
+                    if (threadIdx.x % 32 == 0) std::this_thread::yield();
+                });
+        });
+    for (std::thread& one : crowd) one.join();
+#else
+    for (unsigned i = 0; i < blocks; ++i) run_block(g, b, i, thread);
+#endif
 }
 
 // As cuLaunchKernel passes parameters: copied from where the pointers lead, run later.
