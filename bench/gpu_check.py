@@ -10,8 +10,6 @@ run on a GPU yet.
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -31,6 +29,8 @@ import numpy as np
 import fuw
 from fuw.bench import machine
 from fuw.bench.gpu_ceilings import copy_gbs, floor_ms, gemm_tflops, work_of
+from fuw.bench.measures import psnr
+from fuw.bench.scene import example_photos
 from fuw.bench.stats import Stats
 from fuw.engine import devices, pipeline
 from fuw.engine.arrays import F32, U8
@@ -38,8 +38,8 @@ from fuw.engine.backend import Model, OpenOptions, Session
 from fuw.engine.choose import GPU_BACKENDS, PRECISIONS
 from fuw.engine.clock import Clock
 from fuw.engine.device_fit import FIT_NETS, Worn
-from fuw.engine.errors import FuwError
-from fuw.engine.files import write_whole
+from fuw.engine.errors import ExportError, FuwError
+from fuw.engine.files import make_folder, write_json
 from fuw.engine.fitter import Fitter
 from fuw.engine.folders import cache_folder
 from fuw.engine.nets import FitNets
@@ -208,12 +208,12 @@ def distance(got: F32, want: F32) -> tuple[float, float]:
     error = got.astype(np.float64) - want
     rms = float(np.sqrt(np.mean(error**2)))
     scale = max(float(np.sqrt(np.mean(np.square(want, dtype=np.float64)))), 1e-12)
-    return rms / scale, float("inf") if rms == 0 else float(20 * np.log10(PEAK / rms))
+    return rms / scale, psnr(got, want, PEAK)
 
 
 def fits(options: CheckOptions) -> Part:
     """The example pair dressed by every GPU backend against the CPU's fp32, and the times."""
-    person, cloth = (ROOT / "examples" / name for name in ("person_1.jpg", "garment_1.jpg"))
+    person, cloth = example_photos()
     with Fitter.open(weights=options.weights, device="cpu", backend="ort-cpu") as cpu:
         maps, garment = cpu.person(person), cpu.garment(cloth)
         want = cpu.fit(maps, garment)
@@ -231,7 +231,7 @@ def fits(options: CheckOptions) -> Part:
                 row["prepared"] = {"parse": _same(made[0].parse, maps.parse),
                                    "mask": _same(made[1].mask, garment.mask)}
                 labels = _same(got.parts.seg, want.parts.seg)
-                db = picture_db(got.image, want.image)
+                db = psnr(got.image, want.image, 255)
                 spent = {"fit": lambda f=fitter: f.fit(maps, garment),
                          "two photos": lambda f=fitter: f.fit(f.person(person), f.garment(cloth))}
                 row["ms"] = {name: asdict(_timed(run, options.rounds))
@@ -305,12 +305,6 @@ def roofline(options: CheckOptions) -> Part:
             "fit": rows, "why": "" if rows else f"{options.weights} lacks networks of a fit"}
 
 
-def picture_db(got: U8, want: U8) -> float:
-    """PSNR of two u8 pictures, dB."""
-    mse = float(np.mean(np.square(got.astype(np.float64) - want)))
-    return float("inf") if mse == 0 else float(10 * np.log10(255**2 / mse))
-
-
 def _timed(run: Callable[[], object], rounds: int) -> Stats:
     run()
     return Stats.of([_ms(run) for _ in range(rounds)])
@@ -344,13 +338,12 @@ def _worst(rows: list[dict[str, Any]]) -> str:
 def main(report: Path, **values: Any) -> None:
     """Check on a GPU what cannot be checked without one; exit code 7 unless all of it passed."""
     result = check(CheckOptions(**values), lambda line: click.echo(line, err=True))
-    text = json.dumps(result, indent=1, default=os.fspath) + "\n"
-    report.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(report, lambda handle: handle.write(text.encode()))
+    make_folder(report.parent)
+    write_json(report, result)
     for name, part in result["parts"].items():
         click.echo(f"{name:<10} {part['status']:<8} {part.get('why', '')}")
     click.echo(f"written to {report}")
-    sys.exit(0 if result["ok"] else 7)
+    sys.exit(0 if result["ok"] else ExportError.exit_code)
 
 
 if __name__ == "__main__":
