@@ -7,6 +7,8 @@
 #include <dlfcn.h>
 #include <sys/mman.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <deque>
 #include <map>
 #include <mutex>
@@ -65,8 +67,13 @@ static int sticky = OK, failing = 0;
 static thread_local std::vector<void*> contexts;
 static int contexts_held = 0;
 
+// The host has no address space or memory left: said, since a fault would say nothing.
+static void need(bool done, const char* what) {
+    if (!done) perror(what), abort();
+}
 static void guard(bool open) {
-    if (arena) mprotect(arena, ARENA, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+    if (arena) need(!mprotect(arena, ARENA, open ? PROT_READ | PROT_WRITE : PROT_NONE),
+                    "the made-up GPU cannot open its memory");
 }
 static bool inside(const void* p) {
     if (!arena || p < arena || p >= arena + ARENA) return false;
@@ -177,9 +184,12 @@ int cuGetErrorString(int status, const char** words) {
 int cuDeviceGetCount(int* count) { ENTER; return *count = 2, OK; }
 int cuDevicePrimaryCtxRetain(void** context, int device) {
     ENTER;
-    if (!arena)
-        arena = (unsigned char*)mmap(nullptr, ARENA, PROT_NONE,
-                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (!arena) {
+        void* room = mmap(nullptr, ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                          -1, 0);
+        need(room != MAP_FAILED, "the made-up GPU gets no 6 GiB of address space");
+        arena = (unsigned char*)room;
+    }
     ++contexts_held, sticky = OK;
     *context = (void*)(size_t)(device + 1);
     return OK;
