@@ -108,7 +108,8 @@ class Networks(Mapping[str, Network]):
     def keeps(self) -> tuple[int, ...]:
         """Label ids that I_a keeps beyond the official ones: those that both networks that see
         it want kept."""
-        models = [self._nets[name].model for name in ("gmm", "alias") if name in self._nets]
+        there = set(self)  # `in` would ask for the network, which raises where it is missing
+        models = [self[name].model for name in ("gmm", "alias") if name in there]
         wanted = [set(m.spec.variant(m.variant).keeps) for m in models]
         return tuple(sorted(set.intersection(*wanted))) if wanted else ()
 

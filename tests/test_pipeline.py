@@ -44,10 +44,17 @@ class TorchNetwork:
         return outputs
 
 
+class Official(dict[str, TorchNetwork]):
+    """Networks by name, which want the official agnostic picture."""
+
+    def keeps(self) -> tuple[int, ...]:
+        return ()
+
+
 @pytest.fixture(scope="module")
-def nets() -> dict[str, Any]:
-    return {"seg": TorchNetwork("seg"), "gmm": TorchNetwork("gmm", MILD),
-            "alias": TorchNetwork("alias")}
+def nets() -> Official:
+    return Official(seg=TorchNetwork("seg"), gmm=TorchNetwork("gmm", MILD),
+                    alias=TorchNetwork("alias"))
 
 
 def official(pair: str) -> SimpleNamespace:
@@ -80,7 +87,7 @@ def ids(path: Path) -> np.ndarray:
 @pytest.mark.golden
 @pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS)
-def test_the_real_variant_is_the_official_picture(pair: str, nets: dict[str, Any]) -> None:
+def test_the_real_variant_is_the_official_picture(pair: str, nets: Official) -> None:
     """All three networks and every step between, from photo and parse to the picture."""
     truth = official(pair)
     ops = cpu_ops()
@@ -106,7 +113,7 @@ def test_the_real_variant_is_the_official_picture(pair: str, nets: dict[str, Any
 
 @pytest.mark.golden
 @pytest.mark.slow
-def test_the_predicted_labels_are_the_official_ones(nets: dict[str, Any]) -> None:
+def test_the_predicted_labels_are_the_official_ones(nets: Official) -> None:
     """Arg max of the blurred prediction; the README allows some 100 near-tied pixels."""
     truth = official(PAIRS[0])
     ops = cpu_ops()
@@ -120,14 +127,14 @@ def test_the_predicted_labels_are_the_official_ones(nets: dict[str, Any]) -> Non
 
 @pytest.mark.golden
 @pytest.mark.slow
-def test_the_pred_variant_from_the_stored_parse(nets: dict[str, Any]) -> None:
+def test_the_pred_variant_from_the_stored_parse(nets: Official) -> None:
     """GMM without gain on a junk parse map: folds everywhere, still the official warp."""
     truth = official(PAIRS[0])
     ops = cpu_ops()
     person = pipeline.prepare_person(nets, ops, truth.image, Clock(), truth.given)
     seven = ids(truth.run / "pred-parse-7.png")
     stored = ops_with(group7=lambda _: seven)
-    wild = {**nets, "gmm": TorchNetwork("gmm")}
+    wild = Official(nets, gmm=TorchNetwork("gmm"))
     picture, parts = pipeline.fit(wild, stored, person, truth.cloth, truth.mask, Clock(), NO_NOISE)
     assert compare.rel_l2(parts.theta, truth.arrays["pred/theta"]) < 1e-4
     difference = np.abs(picture.astype(int) - ids(truth.run / "pred-final.png").astype(int))
