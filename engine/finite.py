@@ -7,15 +7,14 @@ they come near (fuw/export/islands.py), but a photo can reach further than what 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from fuw.engine.arrays import F32
 from fuw.engine.errors import BackendError
 from fuw.engine.judgement import Warning_
-from fuw.engine.nets import Networks
-from fuw.engine.spec import View
+from fuw.engine.nets import Networks, Wrapped
 
 log = logging.getLogger(__name__)
 
@@ -33,20 +32,15 @@ def _finite(flat: F32) -> bool:
     return bool(np.isfinite(total)) or bool(np.isfinite(flat).all())
 
 
-class Watched:
+class Watched(Wrapped):
     """The networks as one call of a Fitter sees them: every answer is looked at.
 
     Implements `fuw.engine.nets.Nets`. Each call has its own, since its warnings are that call's.
     """
 
     def __init__(self, nets: Networks) -> None:
-        self._nets = nets
+        super().__init__(nets)
         self._found: dict[str, Warning_] = {}
-
-    @property
-    def mask_net(self) -> str:
-        """Name of the cloth mask network."""
-        return self._nets.mask_net
 
     @property
     def warnings(self) -> tuple[Warning_, ...]:
@@ -84,19 +78,3 @@ class Watched:
         log.warning("%s", said)
         self._found[name] = Warning_("overflow", 1, 0, said)
         return answers
-
-    def fit(self, name: str) -> Mapping[str, int]:
-        """Parameters of the network's pre-processing twin."""
-        return self._nets.fit(name)
-
-    def labels(self, name: str) -> str:
-        """Label convention of a parser."""
-        return self._nets.labels(name)
-
-    def views(self, name: str) -> tuple[View, ...]:
-        """How often the network looks at a picture."""
-        return self._nets.views(name)
-
-    def keeps(self) -> tuple[int, ...]:
-        """Label ids that I_a keeps beyond the official ones."""
-        return self._nets.keeps()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from fuw.engine.nets import Networks
-from fuw.engine.spec import View
+from fuw.engine.nets import Networks, Wrapped
 from fuw.kernels.device import DeviceArray
 from fuw.kernels.steps import Steps
 
 
-class Looking:
+class Looking(Wrapped):
     """The networks on the device; each notes in a flag of its own where it answered NaN or Inf.
 
     Implements `fuw.engine.nets.NetsOf` over device arrays.
@@ -23,12 +22,8 @@ class Looking:
             names: the networks that may be asked.
             flags: i32, one for each name, 0 before.
         """
-        self._nets, self._steps, self._names, self._flags = nets, steps, names, flags
-
-    @property
-    def mask_net(self) -> str:
-        """Name of the cloth mask network."""
-        return self._nets.mask_net
+        super().__init__(nets)
+        self._steps, self._names, self._flags = steps, names, flags
 
     def __getitem__(self, name: str) -> Callable[..., list[DeviceArray]]:
         """The network called `name`."""
@@ -41,19 +36,3 @@ class Looking:
             return answers
 
         return ask
-
-    def fit(self, name: str) -> Mapping[str, int]:
-        """Parameters of the network's pre-processing twin."""
-        return self._nets.fit(name)
-
-    def views(self, name: str) -> tuple[View, ...]:
-        """How often the network looks at a picture."""
-        return self._nets.views(name)
-
-    def keeps(self) -> tuple[int, ...]:
-        """Label ids that I_a keeps beyond the official ones."""
-        return self._nets.keeps()
-
-    def labels(self, name: str) -> str:
-        """Label convention of a parser."""
-        return self._nets.labels(name)

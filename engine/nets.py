@@ -121,3 +121,34 @@ class Networks(Mapping[str, Network]):
         """Close every network."""
         for net in (*self._nets.values(), *self._plain.values()):
             net.close()
+
+
+class Wrapped:
+    """What the pipeline asks about networks, passed on to those that are wrapped.
+
+    Whoever wraps them defines `__getitem__`, and with it is a `NetsOf`.
+    """
+
+    def __init__(self, nets: Networks) -> None:
+        self._nets = nets
+
+    @property
+    def mask_net(self) -> str:
+        """Name of the cloth mask network."""
+        return self._nets.mask_net
+
+    def fit(self, name: str) -> Mapping[str, int]:
+        """Parameters of the network's pre-processing twin."""
+        return self._nets.fit(name)
+
+    def labels(self, name: str) -> str:
+        """Label convention of a parser."""
+        return self._nets.labels(name)
+
+    def views(self, name: str) -> tuple[View, ...]:
+        """How often the network looks at a picture."""
+        return self._nets.views(name)
+
+    def keeps(self) -> tuple[int, ...]:
+        """Label ids that I_a keeps beyond the official ones."""
+        return self._nets.keeps()

@@ -1,8 +1,9 @@
 """The pose family's part of the table of kernel operations (see kernel_cases.py)."""
 
 import numpy as np
-from kernel_cases import CASES, Pair, Run
+from kernel_cases import CASES
 from kernel_cases_windows import WINDOW_CASES
+from kernel_run import Pair, Run
 
 from fuw.kernels import cpu
 from fuw.kernels.cpu import pose

@@ -2,7 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
-from kernel_cases import Pair, Run
+from kernel_run import Pair, Run
 
 from fuw.kernels import cpu
 

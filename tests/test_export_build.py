@@ -1,87 +1,38 @@
 """fuw-export: proof, then publication; reasons for rebuilding; nothing half-done trusted."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-import torch
-from tiny_networks import TINY, tiny_network, tiny_spec
+from tiny_export import NAMES, checkpoint, export_seg, states, tiny_table, traced_once
+from tiny_networks import tiny_spec
 
 from fuw.engine.arrays import F32
-from fuw.engine.backend import Model
 from fuw.engine.errors import BackendError, CheckpointError
 from fuw.engine.networks import NETWORKS
 from fuw.engine.spec import Gate, NetSpec
-from fuw.engine.weights import MANIFEST, Entry, find_models, read_manifest, write_manifest
-from fuw.export import alias_choice, graph, match, precision, publish, to_onnx, verify
+from fuw.engine.weights import MANIFEST, Entry, read_manifest, write_manifest
+from fuw.export import graph, precision, publish, to_onnx, verify
 from fuw.export import options as options_module
-from fuw.export.alias_choice import Timed
 from fuw.export.build import ExportOptions, main_export
-from fuw.export.nets.alias_static import StaticALIAS
 from fuw.export.report import Report
 from fuw.export.sources import find_source
 
-NAMES = ("seg", "gmm")
-
-
-@pytest.fixture(autouse=True)
-def tiny_table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The table's official variants, narrow and small, so that an export takes seconds."""
-    match.expected.cache_clear()  # it remembers the table's networks by name
-    for name in NAMES:
-        official = replace(NETWORKS[name], variants={"official": TINY[name]})
-        monkeypatch.setitem(NETWORKS, name, official)
-    monkeypatch.setattr(to_onnx, "_traced", _traced_once)
-    yield
-    match.expected.cache_clear()
-
-
-_trace = to_onnx._traced
-_traces: dict[object, onnx.ModelProto] = {}
-
-
-def _traced_once(spec: NetSpec, module: torch.nn.Module,
-                 inputs: tuple[torch.Tensor, ...]) -> onnx.ModelProto:
-    """The same weights traced once in all tests: Torch's exporter is what takes the seconds."""
-    weights = sum(float(v.double().abs().sum()) for v in module.state_dict().values())
-    key = (spec.name, type(module), weights, tuple(x.shape for x in inputs))
-    if key not in _traces:
-        _traces[key] = _trace(spec, module, inputs)
-    model = onnx.ModelProto()
-    model.CopyFrom(_traces[key])
-    return model
-
-
-def _checkpoint(folder: Path, name: str, seed: int = 0, scale: float = 1.0) -> Path:
-    state = {k: v * scale if v.is_floating_point() and v.ndim > 1 else v
-             for k, v in tiny_network(name, seed).state_dict().items()}
-    path = folder / NETWORKS[name].checkpoint.file
-    torch.save(state, path)
-    return path
-
-
-def _export(folder: Path, *precisions: str, **more: object) -> Report:
-    options = ExportOptions(weights=str(folder), networks=("seg",), threads=1,
-                            precisions=precisions or ("fp32",), **more)  # type: ignore[arg-type]
-    return main_export(options)
-
-
-def _states(report: Report) -> list[tuple[str, str, str]]:
-    return [(r.network, r.precision, r.status) for r in report.rows]
+__all__ = ["tiny_table"]  # a fixture
 
 
 def test_export_proves_and_publishes(tmp_path: Path) -> None:
-    _checkpoint(tmp_path, "seg")
+    checkpoint(tmp_path, "seg")
     seen: list[tuple[str, str, float]] = []
     options = ExportOptions(weights=str(tmp_path), networks=("seg",), threads=1,
                             precisions=("fp32", "fp16", "bf16"))
     report = main_export(options, lambda *event: seen.append(event))
     assert report.ok, report.table()
-    assert _states(report) == [("seg", p, "proved") for p in ("fp32", "fp16", "bf16")]
+    assert states(report) == [("seg", p, "proved") for p in ("fp32", "fp16", "bf16")]
     out = tmp_path / "onnx"
     entries = {e.precision: e for e in read_manifest(out)}
     assert sorted(p.name for p in out.iterdir()) == [
@@ -99,18 +50,18 @@ def test_export_proves_and_publishes(tmp_path: Path) -> None:
 
 
 def test_what_is_up_to_date_is_left_alone(tmp_path: Path) -> None:
-    _checkpoint(tmp_path, "seg")
-    _export(tmp_path)
+    checkpoint(tmp_path, "seg")
+    export_seg(tmp_path)
     made = (tmp_path / "onnx" / "seg.fp32.onnx").stat().st_mtime_ns
-    report = _export(tmp_path)
-    assert report.ok and _states(report) == [("seg", "fp32", "up to date")]
+    report = export_seg(tmp_path)
+    assert report.ok and states(report) == [("seg", "fp32", "up to date")]
     assert (tmp_path / "onnx" / "seg.fp32.onnx").stat().st_mtime_ns == made
-    report = _export(tmp_path, force=True)
-    assert _states(report) == [("seg", "fp32", "proved")] and "--force" in report.rows[0].reason
+    report = export_seg(tmp_path, force=True)
+    assert states(report) == [("seg", "fp32", "proved")] and "--force" in report.rows[0].reason
 
 
 def _other_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _checkpoint(folder, "seg", seed=1)
+    checkpoint(folder, "seg", seed=1)
 
 
 def _other_spec(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,12 +89,12 @@ def _broken_manifest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_change_rebuilds_and_is_named(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str,
         change: Callable[[Path, pytest.MonkeyPatch], None]) -> None:
-    _checkpoint(tmp_path, "seg")
-    _export(tmp_path)
+    checkpoint(tmp_path, "seg")
+    export_seg(tmp_path)
     change(tmp_path, monkeypatch)
-    report = _export(tmp_path)
-    assert _states(report) == [("seg", "fp32", "proved")] and word in report.rows[0].reason
-    assert _states(_export(tmp_path)) == [("seg", "fp32", "up to date")]
+    report = export_seg(tmp_path)
+    assert states(report) == [("seg", "fp32", "proved")] and word in report.rows[0].reason
+    assert states(export_seg(tmp_path)) == [("seg", "fp32", "up to date")]
 
 
 @pytest.mark.parametrize("field", publish.COMPARED)
@@ -162,12 +113,12 @@ def test_every_field_of_an_entry_is_compared_and_named(tmp_path: Path, field: st
 
 
 def test_another_precision_or_batch_is_another_file_and_named(tmp_path: Path) -> None:
-    _checkpoint(tmp_path, "seg")
-    assert _export(tmp_path, backends=("ort-cpu",)).rows[0].reason == ""
-    told = _export(tmp_path, "fp32", "fp16", backends=("ort-cpu",)).rows
+    checkpoint(tmp_path, "seg")
+    assert export_seg(tmp_path, backends=("ort-cpu",)).rows[0].reason == ""
+    told = export_seg(tmp_path, "fp32", "fp16", backends=("ort-cpu",)).rows
     assert [(r.status, r.reason) for r in told] == [
         ("up to date", ""), ("proved", "precision was fp32, is fp16")]
-    told = _export(tmp_path, "fp16", batch=2, backends=("ort-cpu",)).rows
+    told = export_seg(tmp_path, "fp16", batch=2, backends=("ort-cpu",)).rows
     assert [(r.status, r.reason) for r in told] == [("proved", "batch was 1, is 2")]
     assert len(read_manifest(tmp_path / "onnx")) == 3
 
@@ -188,9 +139,9 @@ def test_a_new_file_is_told_apart_from_the_nearest(tmp_path: Path) -> None:
 def test_a_missed_gate_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gates = {"fp32": Gate(1e-12), "fp16": Gate(1e-2), "bf16": Gate(5e-2)}
     monkeypatch.setitem(NETWORKS, "seg", replace(NETWORKS["seg"], gates=gates))
-    _checkpoint(tmp_path, "seg")
-    report = _export(tmp_path)
-    assert not report.ok and _states(report) == [("seg", "fp32", "failed")]
+    checkpoint(tmp_path, "seg")
+    report = export_seg(tmp_path)
+    assert not report.ok and states(report) == [("seg", "fp32", "failed")]
     assert "MISSED" in report.rows[0].reason and "nothing was written" in report.table()
     assert not list((tmp_path / "onnx").glob("*.onnx"))
 
@@ -199,8 +150,8 @@ def test_a_reduced_gate_is_reached_by_wider_islands(tmp_path: Path,
                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     gates = {"fp32": Gate(1e-4), "fp16": Gate(3e-4), "bf16": Gate(5e-2)}
     monkeypatch.setitem(NETWORKS, "seg", replace(NETWORKS["seg"], gates=gates))
-    _checkpoint(tmp_path, "seg")
-    report = _export(tmp_path, "fp16")
+    checkpoint(tmp_path, "seg")
+    report = export_seg(tmp_path, "fp16")
     assert report.ok and "stay fp32, for the gate to hold" in report.rows[0].reason
     assert 0 < (report.rows[0].islands or 0) <= 1
 
@@ -217,8 +168,8 @@ def test_a_runtime_that_errs_more_is_heeded_too(tmp_path: Path,
         return [x * 0.8 for x in answers] if wrong else answers
 
     monkeypatch.setattr(verify, "run_onnx", sloppy)
-    _checkpoint(tmp_path, "seg")
-    report = _export(tmp_path, "bf16", backends=("openvino",))
+    checkpoint(tmp_path, "seg")
+    report = export_seg(tmp_path, "bf16", backends=("openvino",))
     assert report.ok, report.table()
     assert "stay fp32, for the gate to hold" in report.rows[0].reason
     assert 0 < (report.rows[0].islands or 0) < 0.5
@@ -227,7 +178,7 @@ def test_a_runtime_that_errs_more_is_heeded_too(tmp_path: Path,
 
 
 def test_weights_past_fp16s_range_still_export(tmp_path: Path) -> None:
-    _checkpoint(tmp_path, "gmm", scale=40.0)  # its features then pass 65504
+    checkpoint(tmp_path, "gmm", scale=40.0)  # its features then pass 65504
     options = ExportOptions(weights=str(tmp_path), networks=("gmm",), threads=1,
                             precisions=("fp16",))
     report = main_export(options)
@@ -236,10 +187,10 @@ def test_weights_past_fp16s_range_still_export(tmp_path: Path) -> None:
 
 
 def test_missing_weights_are_skipped_unless_asked_for(tmp_path: Path) -> None:
-    _checkpoint(tmp_path, "seg")
+    checkpoint(tmp_path, "seg")
     report = main_export(ExportOptions(weights=str(tmp_path), networks=("seg", "gmm"), threads=1))
     assert not report.ok
-    assert _states(report) == [("seg", "fp32", "proved"), ("gmm", "", "failed")]
+    assert states(report) == [("seg", "fp32", "proved"), ("gmm", "", "failed")]
     assert "gmm_final.pth" in report.rows[1].reason
     everything = main_export(ExportOptions(weights=str(tmp_path), threads=1))
     assert everything.ok
@@ -259,7 +210,7 @@ def test_all_failures_are_told_together(tmp_path: Path) -> None:
     for name in NAMES:
         (tmp_path / NETWORKS[name].checkpoint.file).write_bytes(b"<html>quota exceeded</html>")
     report = main_export(ExportOptions(weights=str(tmp_path), networks=NAMES))
-    assert _states(report) == [("seg", "fp32", "failed"), ("gmm", "fp32", "failed")]
+    assert states(report) == [("seg", "fp32", "failed"), ("gmm", "fp32", "failed")]
     assert report.table().count("quota") >= 2
 
 
@@ -269,14 +220,14 @@ def test_what_breaks_in_one_network_leaves_the_others(tmp_path: Path,
     def broken(spec: NetSpec, *rest: object) -> onnx.ModelProto:
         if spec.name == "gmm":
             raise RuntimeError("unsupported operator\nand a page of advice")
-        return _traced_once(spec, *rest)  # type: ignore[arg-type]
+        return traced_once(spec, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(to_onnx, "_traced", broken)
     for name in NAMES:
-        _checkpoint(tmp_path, name)
+        checkpoint(tmp_path, name)
     report = main_export(ExportOptions(weights=str(tmp_path), networks=("gmm", "seg"), threads=1,
                                        backends=("ort-cpu",)))
-    assert _states(report) == [("gmm", "fp32", "failed"), ("seg", "fp32", "proved")]
+    assert states(report) == [("gmm", "fp32", "failed"), ("seg", "fp32", "proved")]
     assert report.rows[0].reason == "gmm: RuntimeError: unsupported operator"
     assert {p.name for p in (tmp_path / "onnx").iterdir()} == {MANIFEST, "seg.fp32.onnx"}
 
@@ -286,13 +237,13 @@ def test_what_breaks_in_one_precision_leaves_the_others(tmp_path: Path,
     def broken(*_: object) -> None:
         raise MemoryError("42 GB")
 
-    _checkpoint(tmp_path, "seg")
+    checkpoint(tmp_path, "seg")
     monkeypatch.setattr(precision, "convert", broken)
-    report = _export(tmp_path, "fp16", "fp32", backends=("ort-cpu",))
-    assert _states(report) == [("seg", "fp16", "failed"), ("seg", "fp32", "proved")]
+    report = export_seg(tmp_path, "fp16", "fp32", backends=("ort-cpu",))
+    assert states(report) == [("seg", "fp16", "failed"), ("seg", "fp32", "proved")]
     assert report.rows[0].reason == "seg: MemoryError: 42 GB"
-    report = _export(tmp_path, "fp16", "fp32", backends=("ort-cpu",))
-    assert _states(report) == [("seg", "fp32", "up to date"), ("seg", "fp16", "failed")]
+    report = export_seg(tmp_path, "fp16", "fp32", backends=("ort-cpu",))
+    assert states(report) == [("seg", "fp32", "up to date"), ("seg", "fp16", "failed")]
 
 
 def test_without_a_runtime_nothing_is_begun(tmp_path: Path,
@@ -336,26 +287,26 @@ def _refuse(replace_: Callable[..., Path]) -> Callable[..., Path]:
 def test_an_interrupted_publication_is_not_trusted(tmp_path: Path, moment: int,
                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     """Whenever it stops, the manifest names no file but those whose bytes it knows."""
-    _checkpoint(tmp_path, "seg")
-    _export(tmp_path)
-    _checkpoint(tmp_path, "seg", seed=1)
+    checkpoint(tmp_path, "seg")
+    export_seg(tmp_path)
+    checkpoint(tmp_path, "seg", seed=1)
     with monkeypatch.context() as patch:
         _interrupt_at(patch, moment)
         with pytest.raises(KeyboardInterrupt):
-            _export(tmp_path)
+            export_seg(tmp_path)
     out = tmp_path / "onnx"
     for entry in read_manifest(out):
         assert publish.sha256(out / entry.file) == entry.sha256
     assert not list(out.glob(".*.part"))
-    assert _states(_export(tmp_path)) == [("seg", "fp32", "proved")]
+    assert states(export_seg(tmp_path)) == [("seg", "fp32", "proved")]
 
 
 class _Shipped:
     """A starter folder made from a tiny export, as the package ships one."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        _checkpoint(folder, "seg")
-        _export(folder)
+        checkpoint(folder, "seg")
+        export_seg(folder)
         from fuw.export import sources
 
         monkeypatch.setattr(sources, "folder_of", lambda weights: folder / "onnx")
@@ -372,98 +323,6 @@ def test_starter_weights_start_from_their_own_onnx(tmp_path: Path,
     assert (out / "seg.fp32.onnx").read_bytes() == shipped
     refused = main_export(replace(options, batch=2))
     assert not refused.ok and "cannot be stretched to batch 2" in refused.rows[0].reason
-
-
-@pytest.fixture
-def alias_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportOptions:
-    """A folder with a tiny ALIAS checkpoint; the dense form is timed at 2 ms, the sparse at 1."""
-    official = replace(NETWORKS["alias"], variants={"official": TINY["alias"]})
-    monkeypatch.setitem(NETWORKS, "alias", official)
-    monkeypatch.setattr(alias_choice, "timed", lambda *_: Timed("made up", 2.0, 1.0))
-    _checkpoint(tmp_path, "alias")
-    return ExportOptions(str(tmp_path), networks=("alias",), threads=1, backends=("ort-cpu",))
-
-
-def _alias(options: ExportOptions) -> tuple[str, Entry, bool]:
-    """Export; the row's status and reason, the fp32 entry, and whether its graph is sparse."""
-    report = main_export(options)
-    assert report.ok, report.table()
-    row = next(r for r in report.rows if r.precision == "fp32")
-    entry = next(e for e in read_manifest(options.folder) if e.precision == "fp32")
-    kinds = {n.op_type for n in onnx.load(options.folder / entry.file).graph.node}
-    return f"{row.status} {row.reason}".strip(), entry, "NonZero" in kinds
-
-
-@pytest.mark.slow
-def test_alias_for_cpus_is_the_faster_form(alias_alone: ExportOptions,
-                                           monkeypatch: pytest.MonkeyPatch) -> None:
-    _, entry, sparse = _alias(alias_alone)
-    assert sparse and entry.extra["form"] == "sparse"
-    assert entry.extra["timed"] == {"runtime": "made up", "dense_ms": 2.0, "sparse_ms": 1.0}
-    dense = alias_alone.folder / entry.extra["dense"]
-    assert publish.sha256(dense) == entry.extra["dense_sha256"]
-    assert "NonZero" not in {n.op_type for n in onnx.load(dense).graph.node}
-    assert _alias(alias_alone)[0] == "up to date"
-    dense.write_bytes(b"other")
-    told, entry, _ = _alias(alias_alone)
-    assert told == f"proved {dense.name} is not the one that was proved (its hash differs)"
-
-    monkeypatch.setattr(alias_choice, "timed", lambda *_: Timed("made up", 1.0, 2.0))
-    _, entry, sparse = _alias(replace(alias_alone, force=True))
-    assert not sparse and entry.extra["form"] == "dense" and "timed" in entry.extra
-    assert "dense" not in entry.extra and not dense.exists()
-
-
-@pytest.mark.slow
-def test_the_form_that_was_asked_for(alias_alone: ExportOptions,
-                                     monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alias_choice, "timed", lambda *_: pytest.fail("timed"))
-    told, entry, sparse = _alias(replace(alias_alone, alias="dense", precisions=("fp32", "fp16")))
-    assert not sparse and entry.extra["form"] == "dense" and told == "proved"
-    told, entry, sparse = _alias(replace(alias_alone, alias="sparse"))
-    assert sparse and "timed" not in entry.extra
-    assert told == "proved form was dense, is sparse"
-    low = next(e for e in read_manifest(alias_alone.folder) if e.precision == "fp16")
-    assert "form" not in low.extra  # reduced files are for GPUs: always the plain graph
-    assert _alias(replace(alias_alone, alias="sparse"))[0] == "up to date"
-    monkeypatch.setattr(alias_choice, "timed", lambda *_: Timed("made up", 2.0, 1.0))
-    assert _alias(alias_alone)[0] == "proved form was asked to be sparse, is to be timed"
-
-
-@pytest.mark.slow
-def test_the_static_form_for_engines_lies_beside_the_reduced_file(alias_alone: ExportOptions,
-                                                                  ) -> None:
-    asked = replace(alias_alone, alias="sparse", precisions=("fp16",))
-    (row,) = main_export(asked).rows
-    assert row.status == "proved", row.reason
-    assert [v for v in row.verdicts if "alias fp16 static in rounded" in v and "holds" in v]
-    size = tuple(TINY["alias"].sizes[word] for word in ("height", "width"))
-
-    def found() -> Model:
-        return find_models(asked.folder, "fp16", size)["alias"]
-
-    static = found().static
-    assert static is not None and static.path.name == "alias.fp16.static.onnx"
-    assert publish.sha256(static.path) == static.sha256 and static.dense is None
-    named = {v.name for v in onnx.load(static.path).graph.input}
-    assert {level.rows for level in static.windows} < named and static.windows
-    assert "places_1" not in {v.name for v in onnx.load(found().path).graph.input}
-    assert _states(main_export(asked)) == [("alias", "fp16", "up to date")]
-    static.path.unlink()
-    (row,) = main_export(asked).rows
-    assert row.reason == "alias.fp16.static.onnx is not there"
-    (row,) = main_export(replace(asked, alias="auto")).rows
-    assert row.reason == "form was static, is dense" and found().static is None
-    assert not static.path.exists()
-
-
-@pytest.mark.slow
-def test_a_map_that_the_tables_do_not_hold_is_no_proof(alias_alone: ExportOptions,
-                                                       monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(StaticALIAS.windowed, "__defaults__", (8,))
-    (row,) = main_export(replace(alias_alone, alias="sparse", precisions=("fp16",))).rows
-    assert row.status == "failed" and "export with --alias dense" in row.reason
-    assert not list(alias_alone.folder.glob("*.onnx"))
 
 
 @pytest.mark.parametrize(("network", "mask_size", "variant"), [

@@ -8,6 +8,7 @@ from pathlib import Path
 import kernel_cases
 import kernel_cases_pose
 import pytest
+from kernel_run import Run
 from shim_device import ShimDevice
 
 from fuw.engine.batch_ops import BatchOps
@@ -60,7 +61,7 @@ def uncovered(names: Iterable[str], library: Path, monkeypatch: pytest.MonkeyPat
                     if hasattr(module, twin):
                         patch.setattr(module, twin, Noting(getattr(module, twin), twins))
             steps = Noting(Steps(ShimDevice(library)), ours)
-            for pair in case(kernel_cases.Run(steps, *kernel_cases.SIZES[1], 1)):  # type: ignore[arg-type]
+            for pair in case(Run(steps, *kernel_cases.SIZES[1], 1)):  # type: ignore[arg-type]
                 pair.check("f32")
         held |= ours & twins
     return set(names) - held
